@@ -17,7 +17,7 @@ import asyncpg
 from pgqueuer import AsyncpgDriver, Job, Queries, QueueManager
 
 AT_ONCE = 10
-"""Jobs that are taken at once, as by default."""
+"""Jobs that are fetched at once, the default."""
 
 
 class Api:
@@ -29,7 +29,7 @@ class Api:
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def post(self, body: bytes) -> None:
-        """POST a body; the answer has to be a good one."""
+        """POST a body; require a successful response."""
         if self._idle:
             reader, writer = self._idle.pop()
         else:
@@ -44,7 +44,7 @@ class Api:
 
 
 async def work(endpoint: str) -> None:
-    """Install the queue, and work it off until the process is to end."""
+    """Install the queue, and process it until the process is stopped."""
     connection = await asyncpg.connect()
     queries, api = Queries(AsyncpgDriver(connection)), Api(endpoint)
     await queries.install()

@@ -23,7 +23,7 @@ DURABLE = {
     "max_wal_size": "4GB",
     "max_slot_wal_keep_size": "4GB",
 }
-"""As PostgreSQL comes, but for its memory; no prepared transactions, as by default."""
+"""PostgreSQL's defaults, except for its memory; no prepared transactions."""
 
 TABLES = """
 CREATE TABLE orders (

@@ -1,4 +1,4 @@
-"""What `syncd check` finds on the way to the API: on real sockets, with real TLS."""
+"""What `syncd check` finds on the way to the API: with real sockets and TLS."""
 
 import socket
 import ssl
@@ -21,10 +21,10 @@ from syncd.diagnostics.check.finding import Finding
 NO_PROXY = {"HTTPS_PROXY": "", "https_proxy": "", "NO_PROXY": "", "no_proxy": ""}
 
 
-class Door:
-    """Accepts connections, shakes hands if it has a certificate, and notes what comes.
+class RecordingServer:
+    """Accepts connections, with TLS if it has a certificate, and records what arrives.
 
-    `answer` is said to a request line, as a proxy does before it connects.
+    `answer` is sent for a request line, as a proxy does before it connects.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Door:
         answer: bytes = b"",
         target: int | None = None,
     ) -> None:
-        self.heard: list[bytes] = []
+        self.received: list[bytes] = []
         self._context = None
         if certificate is not None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -55,9 +55,9 @@ class Door:
     def _deal(self, client: socket.socket) -> None:
         if self._context is not None:
             with self._context.wrap_socket(client, server_side=True) as secret:
-                self.heard.append(secret.recv(65536))
+                self.received.append(secret.recv(65536))
             return
-        self.heard.append(client.recv(65536))
+        self.received.append(client.recv(65536))
         client.sendall(self._answer)
         if self._target is not None:
             with socket.create_connection(("127.0.0.1", self._target)) as server:
@@ -80,7 +80,7 @@ def _move(one: socket.socket, other: socket.socket) -> None:
         other.shutdown(socket.SHUT_WR)
 
 
-Opener = Callable[..., Door]
+Opener = Callable[..., RecordingServer]
 
 
 @pytest.fixture(autouse=True)
@@ -90,11 +90,11 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def door() -> Iterator[Opener]:
-    opened: list[Door] = []
+def server_of() -> Iterator[Opener]:
+    opened: list[RecordingServer] = []
 
-    def opening(*args: object, **kwargs: object) -> Door:
-        opened.append(Door(*args, **kwargs))  # type: ignore[arg-type]
+    def opening(*args: object, **kwargs: object) -> RecordingServer:
+        opened.append(RecordingServer(*args, **kwargs))  # type: ignore[arg-type]
         return opened[-1]
 
     yield opening
@@ -102,11 +102,11 @@ def door() -> Iterator[Opener]:
         each.close()
 
 
-def look(
+def findings_of(
     folder: Path,
     endpoint: str,
     *,
-    look_at: Callable[[Settings], Iterable[Finding]] = check_endpoint,
+    check: Callable[[Settings], Iterable[Finding]] = check_endpoint,
     **squeezely: object,
 ) -> dict[str, Finding]:
     lines = [f'{name} = "{value}"' for name, value in squeezely.items()]
@@ -116,18 +116,20 @@ def look(
         f'endpoint = "{endpoint}"\n' + "\n".join(lines).replace('"true"', "true")
     )
     settings = load(config, {"SYNCD_SQUEEZELY_API_KEY": "k"})
-    return {finding.code: finding for finding in look_at(settings)}
+    return {finding.code: finding for finding in check(settings)}
 
 
-def test_a_good_way_is_told_and_nothing_is_sent(tmp_path: Path, door: Opener) -> None:
-    """Name, connection, handshake, the certificate's end; then it hangs up."""
+def test_a_working_endpoint_is_reported_and_nothing_is_sent(
+    tmp_path: Path, server_of: Opener
+) -> None:
+    """Name, connection, handshake, the certificate's expiry; then it disconnects."""
     certificate = issue(tmp_path)
-    server = door(certificate)
+    server = server_of(certificate)
     endpoint = f"https://127.0.0.1:{server.port}/v1/track"
-    found = look(tmp_path, endpoint, ca_file=certificate.authority)
+    found = findings_of(tmp_path, endpoint, ca_file=certificate.authority)
     assert set(found) == {"endpoint.reached", "tls.trusted"}
     assert "TLSv1.3; nothing was sent" in found["endpoint.reached"].message
-    wait_until(lambda: server.heard == [b""])
+    wait_until(lambda: server.received == [b""])
 
 
 @pytest.mark.parametrize(
@@ -139,102 +141,108 @@ def test_a_good_way_is_told_and_nothing_is_sent(tmp_path: Path, door: Opener) ->
         ({}, "tls.untrusted"),
     ],
 )
-def test_a_certificate_that_will_not_do_is_told_apart(
-    tmp_path: Path, door: Opener, kind: dict[str, str], code: str
+def test_each_kind_of_bad_certificate_is_distinguished(
+    tmp_path: Path, server_of: Opener, kind: dict[str, str], code: str
 ) -> None:
-    """Expired, for another name, soon at its end, signed by a stranger."""
+    """Expired, for another name, about to expire, of an unknown authority."""
     certificate = issue(tmp_path, **kind)  # type: ignore[arg-type]
-    server = door(certificate)
+    server = server_of(certificate)
     trusted = None if code == "tls.untrusted" else certificate.authority
     endpoint = f"https://127.0.0.1:{server.port}/"
     found = (
-        look(tmp_path, endpoint, ca_file=trusted)
+        findings_of(tmp_path, endpoint, ca_file=trusted)
         if trusted
-        else look(tmp_path, endpoint)
+        else findings_of(tmp_path, endpoint)
     )
     assert code in found
     assert found[code].next_step
-    assert b"".join(server.heard) == b""
+    assert b"".join(server.received) == b""
 
 
-def test_a_certificate_that_signed_itself_is_untrusted(
-    tmp_path: Path, door: Opener
+def test_a_self_signed_certificate_is_untrusted(
+    tmp_path: Path, server_of: Opener
 ) -> None:
-    """As a proxy that reads along has it; squeezely.ca_file is the cure."""
+    """As of an intercepting proxy; squeezely.ca_file is the fix."""
     certificate = issue(tmp_path)
     own = Certificate(certificate.authority, tmp_path / "ca.key", certificate.authority)
-    found = look(tmp_path, f"https://127.0.0.1:{door(own).port}/")
+    found = findings_of(tmp_path, f"https://127.0.0.1:{server_of(own).port}/")
     assert set(found) == {"tls.untrusted"}
     assert "ca_file" in found["tls.untrusted"].next_step
 
 
-def test_a_file_without_certificates_is_told(tmp_path: Path) -> None:
-    """Before anybody is asked."""
+def test_a_file_without_certificates_is_reported(tmp_path: Path) -> None:
+    """Before any connection."""
     empty = tmp_path / "ca.pem"
     empty.write_text("none\n")
-    found = look(
-        tmp_path, "https://127.0.0.1:1/", look_at=way.check_authorities, ca_file=empty
+    found = findings_of(
+        tmp_path, "https://127.0.0.1:1/", check=way.check_authorities, ca_file=empty
     )
     assert set(found) == {"tls.authorities"}
 
 
-def test_a_server_that_speaks_no_tls_is_told(tmp_path: Path, door: Opener) -> None:
-    """Something else answers at that port."""
-    server = door(answer=b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    assert set(look(tmp_path, f"https://127.0.0.1:{server.port}/")) == {"tls.broken"}
+def test_a_server_without_tls_is_reported(tmp_path: Path, server_of: Opener) -> None:
+    """Something else listens on that port."""
+    server = server_of(answer=b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    assert set(findings_of(tmp_path, f"https://127.0.0.1:{server.port}/")) == {
+        "tls.broken"
+    }
 
 
-def test_nobody_there_and_nobody_answering_are_outages(tmp_path: Path) -> None:
-    """Refused at once; silent during the handshake, left in time; no such name."""
+def test_a_refused_and_an_unanswered_connection_are_outages(tmp_path: Path) -> None:
+    """Refused at once; silent during the handshake, ended in time; no such name."""
     hasty = partial(check_endpoint, connect_seconds=0.3)
     with socket.create_server(("127.0.0.1", 0)) as hole:
         port = hole.getsockname()[1]
-        silent = look(tmp_path, f"https://127.0.0.1:{port}/", look_at=hasty)
+        silent = findings_of(tmp_path, f"https://127.0.0.1:{port}/", check=hasty)
     assert "no answer within" in silent["endpoint.unreachable"].message
-    refused = look(tmp_path, f"https://127.0.0.1:{port}/")
+    refused = findings_of(tmp_path, f"https://127.0.0.1:{port}/")
     assert "refused" in refused["endpoint.unreachable"].message
-    assert set(look(tmp_path, "https://nowhere.invalid/")) == {"endpoint.nameless"}
+    assert set(findings_of(tmp_path, "https://nowhere.invalid/")) == {
+        "endpoint.nameless"
+    }
 
 
-def test_plain_http_to_another_host_is_worth_a_warning(tmp_path: Path) -> None:
+def test_plain_http_to_another_host_is_a_warning(tmp_path: Path) -> None:
     """To this machine it is not."""
-    found = look(tmp_path, "http://nowhere.invalid/", allow_http="true")
+    found = findings_of(tmp_path, "http://nowhere.invalid/", allow_http="true")
     assert set(found) == {"endpoint.plain", "endpoint.nameless"}
-    assert "endpoint.plain" not in look(tmp_path, "http://127.0.0.1:1/")
+    assert "endpoint.plain" not in findings_of(tmp_path, "http://127.0.0.1:1/")
 
 
-def test_a_proxy_is_asked_to_connect_and_no_more(
-    tmp_path: Path, door: Opener, monkeypatch: pytest.MonkeyPatch
+def test_a_proxy_receives_only_a_connect_request(
+    tmp_path: Path, server_of: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its login is given to it and told to nobody; the handshake is the endpoint's."""
+    """It gets its login, which is not shown; the handshake is the endpoint's."""
     certificate = issue(tmp_path)
-    server = door(certificate)
-    proxy = door(answer=b"HTTP/1.1 200 OK\r\n\r\n", target=server.port)
+    server = server_of(certificate)
+    proxy = server_of(answer=b"HTTP/1.1 200 OK\r\n\r\n", target=server.port)
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:hunter2@127.0.0.1:{proxy.port}")
     endpoint = f"https://127.0.0.1:{server.port}/v1/track"
-    found = look(tmp_path, endpoint, ca_file=certificate.authority)
+    found = findings_of(tmp_path, endpoint, ca_file=certificate.authority)
     assert set(found) == {"endpoint.reached", "tls.trusted"}
     assert f"through the proxy 127.0.0.1:{proxy.port}" in found["tls.trusted"].message
     assert "hunter2" not in str(found)
-    (asked,) = proxy.heard
+    (asked,) = proxy.received
     assert asked.startswith(f"CONNECT 127.0.0.1:{server.port} ".encode())
     assert b"Proxy-Authorization: Basic bWU6aHVudGVyMg==" in asked
-    wait_until(lambda: server.heard == [b""])
+    wait_until(lambda: server.received == [b""])
 
 
-def test_a_proxy_that_refuses_or_cannot_be_looked_through_is_told(
-    tmp_path: Path, door: Opener, monkeypatch: pytest.MonkeyPatch
+def test_a_refusing_or_unsupported_proxy_is_reported(
+    tmp_path: Path, server_of: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With its status; one of another kind is left to `syncd verify`."""
-    proxy = door(answer=b"HTTP/1.1 407 Login first\r\n\r\n")
+    """With its status; a proxy of another kind is left to `syncd verify`."""
+    proxy = server_of(answer=b"HTTP/1.1 407 Login first\r\n\r\n")
     monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}")
-    found = look(tmp_path, "https://127.0.0.1:1/")
+    found = findings_of(tmp_path, "https://127.0.0.1:1/")
     assert "407" in found["endpoint.proxy"].message
     monkeypatch.setenv("HTTPS_PROXY", "https://127.0.0.1:1")
-    assert set(look(tmp_path, "https://127.0.0.1:1/")) == {"endpoint.unseen"}
+    assert set(findings_of(tmp_path, "https://127.0.0.1:1/")) == {"endpoint.unseen"}
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:999999")
-    assert look(tmp_path, "https://127.0.0.1:1/") == {}
-    invalid = look(tmp_path, "https://127.0.0.1:1/", look_at=check_proxy)
+    assert findings_of(tmp_path, "https://127.0.0.1:1/") == {}
+    invalid = findings_of(tmp_path, "https://127.0.0.1:1/", check=check_proxy)
     assert "not a valid address" in invalid["proxy.invalid"].message
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    assert set(look(tmp_path, "https://127.0.0.1:1/")) == {"endpoint.unreachable"}
+    assert set(findings_of(tmp_path, "https://127.0.0.1:1/")) == {
+        "endpoint.unreachable"
+    }

@@ -1,4 +1,4 @@
-"""The connection breaks after each byte of the request, and of the answer."""
+"""The connection breaks after each byte of the request, and of the response."""
 
 import contextlib
 import socket
@@ -32,10 +32,10 @@ ANSWERS = {
 }
 
 
-class Breaker:
-    """A server that reads so many bytes, answers with so many, and breaks off.
+class BreakingServer:
+    """Reads so many bytes, responds with so many, and disconnects.
 
-    `taken` says whether it had the whole request.
+    `taken` is true once it has the whole request.
     """
 
     def __init__(self) -> None:
@@ -75,14 +75,14 @@ class Breaker:
 
 
 @pytest.fixture
-def breaker() -> Iterator[Breaker]:
-    running = Breaker()
+def breaker() -> Iterator[BreakingServer]:
+    running = BreakingServer()
     yield running
     running.close()
 
 
 @pytest.fixture
-def api(breaker: Breaker, tmp_path: Path) -> Iterator[Squeezely]:
+def api(breaker: BreakingServer, tmp_path: Path) -> Iterator[Squeezely]:
     path = tmp_path / "syncd.toml"
     path.write_text(
         '[source]\ndsn = "dbname=none"\n[squeezely]\naccount = "SQ-SANDBOX"\n'
@@ -100,13 +100,13 @@ def attempt(api: Squeezely) -> Classification:
 
 @pytest.mark.parametrize("resets", [False, True], ids=["closed", "reset"])
 @pytest.mark.parametrize("form", sorted(ANSWERS))
-def test_an_answer_that_breaks_off_at_any_byte_may_have_been_taken(
-    breaker: Breaker,
+def test_a_response_that_breaks_off_at_any_byte_is_uncertain(
+    breaker: BreakingServer,
     api: Squeezely,
     form: str,
     resets: bool,  # noqa: FBT001
 ) -> None:
-    """Success takes all of the body; no order is blamed for any part of it."""
+    """Only the whole body means success; no part of it rejects an order."""
     answer = ANSWERS[form]
     breaker.resets = resets
     for length in range(answer.index(BODY) + len(BODY)):
@@ -119,12 +119,12 @@ def test_an_answer_that_breaks_off_at_any_byte_may_have_been_taken(
 
 
 @pytest.mark.parametrize("resets", [False, True], ids=["closed", "reset"])
-def test_a_request_that_breaks_off_at_any_byte_is_sent_again(
-    breaker: Breaker,
+def test_a_request_that_breaks_off_at_any_byte_is_retried(
+    breaker: BreakingServer,
     api: Squeezely,
     resets: bool,  # noqa: FBT001
 ) -> None:
-    """What the server had whole counts as perhaps taken; nothing is refused."""
+    """If the server had all of it, it is uncertain; nothing is refused."""
     breaker.resets = resets
     whole = 0
     for length in range(0, 700, 3):

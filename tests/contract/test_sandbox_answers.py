@@ -24,7 +24,7 @@ def without(field: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("document", [MINIMUM, {"events": [MINIMUM]}])
-def test_the_minimum_is_taken_in_either_form(
+def test_the_minimum_is_accepted_in_either_payload(
     sandbox: Sandbox, document: object
 ) -> None:
     """A bare event and a list of one mean the same."""
@@ -35,7 +35,7 @@ def test_the_minimum_is_taken_in_either_form(
     assert sandbox.book.posts("W-1") == 1
 
 
-def test_a_thousand_events_are_taken_at_once(sandbox: Sandbox) -> None:
+def test_a_thousand_events_are_accepted_at_once(sandbox: Sandbox) -> None:
     """A batch keeps its order."""
     orderids = [f"W-{number}" for number in range(1000)]
     events = [{**MINIMUM, "orderid": orderid} for orderid in orderids]
@@ -60,7 +60,7 @@ def test_a_thousand_events_are_taken_at_once(sandbox: Sandbox) -> None:
 def test_wrong_credentials_are_refused(
     sandbox: Sandbox, headers: dict[str, str | bytes]
 ) -> None:
-    """Nothing is taken, and the body is not even spoken of."""
+    """Nothing is accepted, and the body is not mentioned."""
     answer = requests.post(sandbox.endpoint, json=MINIMUM, headers=headers, timeout=10)
     assert answer.status_code == 401
     assert answer.json() == {"success": False, "errors": ["Invalid credentials"]}
@@ -68,7 +68,7 @@ def test_wrong_credentials_are_refused(
 
 
 def test_the_account_and_key_are_settings() -> None:
-    """What the constructor names is what is accepted."""
+    """The constructor's values are accepted."""
     with Sandbox(account="SQ-9", api_key="other") as sandbox:
         assert post(sandbox, MINIMUM).status_code == 401
         headers = {"X-AUTH-ACCOUNT": "SQ-9", "X-AUTH-APIKEY": "other"}
@@ -97,10 +97,10 @@ def test_the_account_and_key_are_settings() -> None:
         ({**MINIMUM, "timestamp": None}, "TIMESTAMP_ERROR"),
     ],
 )
-def test_a_bad_event_is_refused_by_name(
+def test_an_invalid_event_is_refused_with_its_error(
     sandbox: Sandbox, document: dict[str, Any], error: str
 ) -> None:
-    """The first thing wrong is named, and nothing is taken."""
+    """The first error is named, and nothing is accepted."""
     answer = post(sandbox, document)
     assert answer.status_code == 400
     assert answer.json() == {"success": False, "errors": [error]}
@@ -131,7 +131,7 @@ def test_a_bad_event_is_refused_by_name(
 def test_an_unreadable_body_is_refused(
     sandbox: Sandbox, body: bytes, content_type: str, error: str
 ) -> None:
-    """What holds no event is a 400 that says why."""
+    """A body without an event is a 400 with the reason."""
     headers = {**HEADERS, "Content-Type": content_type}
     answer = requests.post(sandbox.endpoint, data=body, headers=headers, timeout=10)
     assert answer.status_code == 400
@@ -150,8 +150,8 @@ def test_a_content_type_may_name_its_character_set(sandbox: Sandbox) -> None:
     assert purchase.body["firstname"] == "Zoë"
 
 
-def test_the_good_events_of_a_list_are_taken(sandbox: Sandbox) -> None:
-    """Positions count from 0, and exactly the good ones are counted."""
+def test_the_valid_events_of_a_list_are_accepted(sandbox: Sandbox) -> None:
+    """Positions count from 0, and exactly the valid ones are counted."""
     events = [MINIMUM, without("email"), {**MINIMUM, "orderid": "W-3"}, 7]
     answer = post(sandbox, {"events": events})
     assert answer.status_code == 400
@@ -171,10 +171,10 @@ def test_the_good_events_of_a_list_are_taken(sandbox: Sandbox) -> None:
         ("events", {"events": [MINIMUM]}, MINIMUM),
     ],
 )
-def test_an_account_may_take_one_form_only(
+def test_an_account_may_accept_one_payload_only(
     accepted: Literal["single", "events"], good: object, bad: object
 ) -> None:
-    """The other form is refused, and nothing of it is taken."""
+    """The other one is refused, and nothing of it is accepted."""
     with Sandbox(body=accepted) as sandbox:
         answer = post(sandbox, bad)
         assert answer.status_code == 400

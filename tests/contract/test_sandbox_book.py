@@ -23,8 +23,8 @@ def event(orderid: str = "W-1", **fields: object) -> dict[str, Any]:
     }
 
 
-def test_an_unknown_orderid_was_never_posted() -> None:
-    """Absence is answered, not raised."""
+def test_an_unknown_orderid_has_no_posts() -> None:
+    """No method raises for it."""
     book = ReceivedEvents()
     assert book.posts("W-1") == 0
     assert book.purchase("W-1") is None
@@ -33,7 +33,7 @@ def test_an_unknown_orderid_was_never_posted() -> None:
     assert book.totals == Totals()
 
 
-def test_a_purchase_of_the_api_alone_is_inserted() -> None:
+def test_a_purchase_from_the_api_alone_is_inserted() -> None:
     """Inserted means that no front-end event was there."""
     book = ReceivedEvents()
     book.receive_backend(event(), AT)
@@ -48,8 +48,8 @@ def test_a_purchase_of_the_api_alone_is_inserted() -> None:
     assert purchase.received_at == AT
 
 
-def test_a_purchase_of_the_front_end_is_verified_by_the_api() -> None:
-    """Verified means that the API confirmed what the front end had made."""
+def test_a_front_end_purchase_is_verified_by_the_api() -> None:
+    """Verified means that the API confirmed what the front end had sent."""
     book = ReceivedEvents()
     book.receive_frontend(event(), AT)
     book.receive_backend(event(), AT + timedelta(seconds=5))
@@ -66,7 +66,7 @@ def test_a_purchase_of_the_front_end_is_verified_by_the_api() -> None:
 
 
 def test_a_late_front_end_event_merges_and_leaves_it_inserted() -> None:
-    """What the API inserted stays inserted, and keeps the API's body."""
+    """A purchase that the API inserted stays inserted, and keeps the API's body."""
     book = ReceivedEvents()
     book.receive_backend(event(timestamp="2026-11-20 14:03:07"), AT)
     book.receive_frontend(event(timestamp=0, email="other@example.com"), AT)
@@ -81,7 +81,7 @@ def test_a_late_front_end_event_merges_and_leaves_it_inserted() -> None:
 
 
 def test_a_front_end_purchase_alone_has_no_posts() -> None:
-    """The front end is not counted as a back-end post."""
+    """Front-end events do not count as posts."""
     book = ReceivedEvents()
     book.receive_frontend(event(), AT)
     book.receive_frontend(event(), AT)
@@ -121,8 +121,8 @@ def test_purchases_are_in_the_order_of_their_first_receipt() -> None:
     assert [p.orderid for p in book.newest(2, offset=2)[1]] == ["b"]
 
 
-def test_newest_finds_part_of_an_orderid_in_any_case() -> None:
-    """The count is of all that match, not of the page."""
+def test_newest_searches_part_of_an_orderid_in_any_case() -> None:
+    """The count is of all matches, not of the page."""
     book = ReceivedEvents()
     for orderid in ("W-100", "W-101", "X-200"):
         book.receive_backend(event(orderid), AT)
@@ -131,7 +131,7 @@ def test_newest_finds_part_of_an_orderid_in_any_case() -> None:
 
 
 def test_old_bodies_are_dropped_and_counts_kept() -> None:
-    """Memory for bodies is bounded; a repeat makes its body young again."""
+    """Memory for bodies is bounded; a repeat counts as the newest."""
     book = ReceivedEvents(keep_bodies=2)
     for orderid in ("a", "b", "a", "c"):
         book.receive_backend(event(orderid), AT)
@@ -144,15 +144,15 @@ def test_old_bodies_are_dropped_and_counts_kept() -> None:
     assert book.totals.events == 4
 
 
-def test_no_body_is_kept_when_none_is_wanted() -> None:
-    """Zero bodies is a possible bound."""
+def test_no_body_is_kept_with_a_bound_of_zero() -> None:
+    """Zero bodies is a valid bound."""
     book = ReceivedEvents(keep_bodies=0)
     book.receive_backend(event(), AT)
     assert book.purchases()[0].body is None
 
 
-def test_without_a_timestamp_the_receipt_is_shown() -> None:
-    """Receipt is shown in Amsterdam; a front-end time is replaced by the API's."""
+def test_without_a_timestamp_the_time_of_receipt_is_shown() -> None:
+    """In Amsterdam time; the API's replaces a front-end time."""
     book = ReceivedEvents()
     book.receive_frontend(event(), AT)
     first = book.purchase("W-1")
@@ -164,7 +164,7 @@ def test_without_a_timestamp_the_receipt_is_shown() -> None:
     assert second.created_at == "2026-11-22 09:00:00"
 
 
-def test_an_unreadable_timestamp_leaves_no_trace() -> None:
+def test_an_invalid_timestamp_changes_nothing() -> None:
     """The totals and the purchases agree, also after a refusal."""
     book = ReceivedEvents()
     with pytest.raises(TimestampError):
@@ -189,7 +189,7 @@ def test_an_unreadable_timestamp_leaves_no_trace() -> None:
     ],
 )
 def test_a_timestamp_is_shown_in_amsterdam(value: object, expected: str) -> None:
-    """Zone-less is Amsterdam already, an offset is honoured, integers are Unix."""
+    """A time without zone is Amsterdam time, an offset counts, integers are Unix."""
     assert shown(value) == expected
 
 
@@ -212,7 +212,7 @@ def test_a_timestamp_is_shown_in_amsterdam(value: object, expected: str) -> None
         "0001-01-01T00:00:00+14:00",
     ],
 )
-def test_a_timestamp_of_another_form_is_an_error(value: object) -> None:
+def test_a_timestamp_in_another_form_is_an_error(value: object) -> None:
     """Only forms that begin YYYY-mm-dd, and whole Unix seconds, are read."""
     with pytest.raises(TimestampError, match="TIMESTAMP_ERROR"):
         shown(value)
@@ -227,7 +227,7 @@ def test_a_timestamp_of_another_form_is_an_error(value: object) -> None:
 def test_the_totals_always_agree_with_the_purchases(
     receipts: list[tuple[str, bool]],
 ) -> None:
-    """Whatever comes in whatever order, both views count the same."""
+    """Whatever events come in which order, both count the same."""
     book = ReceivedEvents(keep_bodies=2)
     for orderid, from_front_end in receipts:
         receive = book.receive_frontend if from_front_end else book.receive_backend
@@ -245,7 +245,7 @@ def test_the_totals_always_agree_with_the_purchases(
 
 
 def test_threads_lose_no_event() -> None:
-    """Every thread's every event is counted, under its own orderid."""
+    """Every event of every thread is counted, under its own orderid."""
     book = ReceivedEvents(keep_bodies=5)
 
     def receive() -> None:
@@ -261,8 +261,8 @@ def test_threads_lose_no_event() -> None:
     assert {p.posts for p in book.purchases()} == {8}
 
 
-def test_waiting_ends_with_the_event_that_is_waited_for() -> None:
-    """A waiter is woken by receipt, not by polling; False tells of a time-out."""
+def test_wait_until_returns_with_the_awaited_event() -> None:
+    """A receipt wakes the waiter, without polling; False means a time-out."""
     book = ReceivedEvents()
     assert not book.wait_until(lambda totals: totals.events == 1, 0.01)
     timer = threading.Timer(0.01, book.receive_backend, (event(), AT))

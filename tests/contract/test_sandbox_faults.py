@@ -48,7 +48,7 @@ DEFAULTS: dict[str, tuple[int | None, list[str]]] = {
     "body-form-refused": (400, []),
 }
 
-# What makes a slow or a picky fault show itself in a short test.
+# What makes a slow or a selective fault take effect in a short test.
 QUICKER: dict[str, dict[str, float]] = {
     "hang": {"seconds": 0.05},
     "latency": {"seconds": 0.05},
@@ -78,12 +78,12 @@ def post(sandbox: Sandbox, *orderids: str, timeout: float = 10) -> requests.Resp
     )
 
 
-def taken(sandbox: Sandbox) -> list[str]:
+def accepted_orders(sandbox: Sandbox) -> list[str]:
     return [p.orderid for p in sandbox.book.purchases() if p.posts]
 
 
 def raw(sandbox: Sandbox) -> bytes:
-    """Send one event over a bare socket, and read what comes until the end."""
+    """Send one event over a bare socket, and read the response until the end."""
     host, port = sandbox.url.removeprefix("http://").split(":")
     body = json.dumps(event()).encode()
     lines = [
@@ -102,15 +102,15 @@ def raw(sandbox: Sandbox) -> bytes:
 
 
 def test_every_fault_has_its_expectation() -> None:
-    """A new fault cannot be erased here."""
+    """A new fault cannot be left out here."""
     assert set(DEFAULTS) == set(FAULTS)
 
 
 @pytest.mark.parametrize("fault", DEFAULTS)
-def test_a_fault_answers_and_takes_as_its_table_says(
+def test_each_fault_responds_and_accepts_as_its_table_says(
     sandbox: Sandbox, fault: str
 ) -> None:
-    """Status and taken orders are exact, it spoils one request, then all is well."""
+    """Status and accepted orders are exact; one request is affected."""
     status, orderids = DEFAULTS[fault]
     sandbox.fail(fault, 1, **QUICKER.get(fault, {}))
     if status is None:
@@ -118,19 +118,21 @@ def test_a_fault_answers_and_takes_as_its_table_says(
             post(sandbox, *THREE)
     else:
         assert post(sandbox, *THREE).status_code == status
-    assert taken(sandbox) == orderids
+    assert accepted_orders(sandbox) == orderids
     assert sandbox.book.totals.requests == 1
     assert sandbox.book.totals.events == len(orderids)
     if fault in {"firewall", "duplicates-refused"}:
         return  # they wait for a request that they concern
     assert sandbox.queued_faults() == []
     assert post(sandbox, *THREE).json() == {"success": True}
-    assert taken(sandbox) == THREE
+    assert accepted_orders(sandbox) == THREE
 
 
 @pytest.mark.parametrize("fault", DEFAULTS)
-def test_no_fault_takes_what_the_contract_refuses(sandbox: Sandbox, fault: str) -> None:
-    """A wrong key or a bad event leaves nothing, whatever the answer looks like."""
+def test_no_fault_accepts_what_the_contract_refuses(
+    sandbox: Sandbox, fault: str
+) -> None:
+    """A wrong key or an invalid event adds nothing, whatever the response is."""
     sandbox.fail(fault, None, **QUICKER.get(fault, {}))
     for headers, email in (({}, "a@example.com"), (HEADERS, None)):
         events = [{**event(orderid), "email": email} for orderid in THREE]
@@ -147,7 +149,7 @@ def test_no_fault_takes_what_the_contract_refuses(sandbox: Sandbox, fault: str) 
     assert sandbox.book.totals == Totals(requests=2)
 
 
-def test_wordy_success_counts_what_it_took(sandbox: Sandbox) -> None:
+def test_verbose_success_counts_what_it_accepted(sandbox: Sandbox) -> None:
     """Created and updated add up to what was sent."""
     sandbox.fail("wordy-success", updated=1)
     answer = {"success": True, "created": 2, "updated": 1, "errors": []}
@@ -171,12 +173,12 @@ def test_a_refusal_waits_for_its_orders(
     answer = post(sandbox, *THREE)
     assert answer.status_code == status
     assert answer.json() == {"success": False, "errors": [error]}
-    assert taken(sandbox) == ["W-1", "W-3"]
+    assert accepted_orders(sandbox) == ["W-1", "W-3"]
     assert post(sandbox, "W-2").json() == {"success": True}
 
 
 def test_refused_orders_can_be_found_by_bisection(sandbox: Sandbox) -> None:
-    """Until it is cleared, exactly the requests with a guilty order are refused."""
+    """Until it is cleared, exactly the requests with a chosen order are refused."""
     sandbox.fail("refused", None, orderids=["W-2"], message="no such product")
     assert post(sandbox, "W-1", "W-2").json()["errors"] == ["no such product"]
     assert post(sandbox, "W-2").status_code == 400
@@ -189,14 +191,14 @@ def test_refused_orders_can_be_found_by_bisection(sandbox: Sandbox) -> None:
     "fault", ["refused", "refused-in-200", "timestamp-error", "partly-accepted"]
 )
 def test_errors_may_be_objects(sandbox: Sandbox, fault: str) -> None:
-    """The object style names a code and a message."""
+    """Such an object has a code and a message."""
     sandbox.fail(fault, style="object")
     (error,) = post(sandbox, *THREE).json()["errors"]
     assert set(error) == {"code", "message"}
 
 
-def test_partly_accepted_takes_all_but_the_chosen(sandbox: Sandbox) -> None:
-    """`created` counts exactly those taken, also inside a 200."""
+def test_partly_accepted_accepts_all_but_the_chosen(sandbox: Sandbox) -> None:
+    """`created` counts exactly those, also in a 200."""
     sandbox.fail("partly-accepted", orderids=["W-1", "W-3"], status=200)
     answer = post(sandbox, *THREE)
     assert answer.status_code == 200
@@ -205,11 +207,11 @@ def test_partly_accepted_takes_all_but_the_chosen(sandbox: Sandbox) -> None:
         "created": 1,
         "errors": ["event 0: email is missing", "event 2: email is missing"],
     }
-    assert taken(sandbox) == ["W-2"]
+    assert accepted_orders(sandbox) == ["W-2"]
 
 
 def test_too_many_requests_names_seconds_a_date_or_nothing(sandbox: Sandbox) -> None:
-    """Retry-After comes in both forms that HTTP knows, or not at all."""
+    """Retry-After comes in both forms of HTTP, or not at all."""
     sandbox.fail("too-many-requests", retry_after_seconds=7)
     assert post(sandbox).headers["Retry-After"] == "7"
     sandbox.fail("too-many-requests", retry_after_seconds=90, form="http-date")
@@ -229,12 +231,12 @@ def test_server_errors_are_empty_or_html(sandbox: Sandbox, status: int) -> None:
     answer = post(sandbox)
     assert answer.status_code == status
     assert answer.content.startswith(b"<!doctype html>")
-    assert taken(sandbox) == ["W-1"]
+    assert accepted_orders(sandbox) == ["W-1"]
 
 
 @pytest.mark.parametrize("fault", ["accept-then-drop", "drop-before-reading"])
 def test_a_drop_is_a_close_or_a_reset(sandbox: Sandbox, fault: str) -> None:
-    """The peer sees an end of the stream, or an abort."""
+    """The client sees an end of the stream, or a reset."""
     sandbox.fail(fault)
     assert raw(sandbox) == b""
     sandbox.fail(fault, reset=True)
@@ -243,7 +245,7 @@ def test_a_drop_is_a_close_or_a_reset(sandbox: Sandbox, fault: str) -> None:
     assert sandbox.book.posts("W-1") == (2 if fault == "accept-then-drop" else 0)
 
 
-def test_a_body_that_is_dropped_is_really_not_read(sandbox: Sandbox) -> None:
+def test_a_dropped_body_is_not_read(sandbox: Sandbox) -> None:
     """The connection ends though most of the body was never sent."""
     sandbox.fail("drop-before-reading")
     host, port = sandbox.url.removeprefix("http://").split(":")
@@ -255,15 +257,15 @@ def test_a_body_that_is_dropped_is_really_not_read(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("takes", [True, False])
 def test_a_hang_outlasts_the_client(sandbox: Sandbox, *, takes: bool) -> None:
-    """The client gives up; the events are there or are not, as was asked."""
+    """The client gives up; whether the events were accepted is an option."""
     sandbox.fail("hang", seconds=600, takes=takes)
     with pytest.raises(requests.ReadTimeout):
         post(sandbox, timeout=0.2)
     assert sandbox.book.posts("W-1") == int(takes)
 
 
-def test_latency_delays_the_answer_and_not_the_receipt(sandbox: Sandbox) -> None:
-    """A client that gives up early has been heard all the same."""
+def test_latency_delays_the_response_and_not_the_receipt(sandbox: Sandbox) -> None:
+    """The event of a client that gives up early is received."""
     sandbox.fail("latency", times=2, seconds=0.3)
     began = time.monotonic()
     assert post(sandbox).json() == {"success": True}
@@ -273,8 +275,8 @@ def test_latency_delays_the_answer_and_not_the_receipt(sandbox: Sandbox) -> None
     assert sandbox.book.posts("W-1") == 2
 
 
-def test_a_dripping_answer_comes_slowly_and_whole(sandbox: Sandbox) -> None:
-    """No single read has to wait long, the whole has."""
+def test_a_dripping_response_is_slow_and_complete(sandbox: Sandbox) -> None:
+    """No single read waits long, but the whole does."""
     sandbox.fail("slow-drip", bytes_per_second=400)
     began = time.monotonic()
     answer = raw(sandbox)
@@ -292,10 +294,10 @@ def test_a_dripping_answer_comes_slowly_and_whole(sandbox: Sandbox) -> None:
         ("canned", {"status": 418, "body": "[]"}, b"[]"),
     ],
 )
-def test_an_odd_body_comes_as_asked(
+def test_an_odd_body_is_sent_as_configured(
     sandbox: Sandbox, fault: str, options: dict[str, object], body: bytes
 ) -> None:
-    """The body is exactly what the option says."""
+    """The body is exactly that of the option."""
     sandbox.fail(fault, 1, **options)
     answer = post(sandbox)
     assert answer.content == body
@@ -317,10 +319,10 @@ def test_an_odd_body_comes_as_asked(
     ],
 )
 @pytest.mark.parametrize("takes", [True, False])
-def test_a_doubtful_answer_may_go_either_way(
+def test_an_ambiguous_response_may_accept_or_not(
     sandbox: Sandbox, fault: str, *, takes: bool
 ) -> None:
-    """What cannot be known from the answer is an option."""
+    """What the response does not show is an option."""
     sandbox.fail(fault, takes=takes)
     try:
         post(sandbox)
@@ -329,30 +331,30 @@ def test_a_doubtful_answer_may_go_either_way(
     assert sandbox.book.posts("W-1") == int(takes)
 
 
-def test_html_calls_itself_html(sandbox: Sandbox) -> None:
+def test_html_is_declared_as_html(sandbox: Sandbox) -> None:
     """A 200 can be a proxy's page."""
     sandbox.fail("html")
     assert post(sandbox).headers["Content-Type"] == "text/html"
 
 
-def test_a_huge_answer_is_a_huge_success(sandbox: Sandbox) -> None:
-    """It is valid JSON of exactly the size asked for."""
+def test_a_huge_response_is_a_valid_success(sandbox: Sandbox) -> None:
+    """It is valid JSON of exactly the requested size."""
     sandbox.fail("huge", size_bytes=300_000)
     answer = post(sandbox)
     assert len(answer.content) == 300_000
     assert answer.json()["success"] is True
 
 
-def test_a_truncated_answer_ends_too_soon(sandbox: Sandbox) -> None:
-    """The length says more than comes."""
+def test_a_truncated_response_ends_too_soon(sandbox: Sandbox) -> None:
+    """Content-Length exceeds what is sent."""
     sandbox.fail("truncated", missing_bytes=3)
     head, _, body = raw(sandbox).partition(b"\r\n\r\n")
     assert b"Content-Length: 17" in head
     assert body == b'{"success": tr'
 
 
-def test_an_understated_length_leaves_bytes_behind(sandbox: Sandbox) -> None:
-    """More comes than the length says."""
+def test_an_understated_length_leaves_bytes_unread(sandbox: Sandbox) -> None:
+    """More bytes follow than Content-Length."""
     sandbox.fail("understated-length", surplus_bytes=3)
     head, _, body = raw(sandbox).partition(b"\r\n\r\n")
     assert b"Content-Length: 14" in head
@@ -360,7 +362,7 @@ def test_an_understated_length_leaves_bytes_behind(sandbox: Sandbox) -> None:
 
 
 def test_a_followed_redirect_would_look_like_success(sandbox: Sandbox) -> None:
-    """Its place answers 200 with JSON, so that a client that follows is caught."""
+    """Its target responds 200 with JSON, so that a client that follows is detected."""
     sandbox.fail("redirect")
     answer = requests.post(sandbox.endpoint, json=event(), headers=HEADERS, timeout=10)
     assert answer.status_code == 200
@@ -371,7 +373,7 @@ def test_a_followed_redirect_would_look_like_success(sandbox: Sandbox) -> None:
     assert (again.status_code, again.headers["Location"]) == (307, "/v1/elsewhere")
 
 
-def test_too_large_spares_the_small(sandbox: Sandbox) -> None:
+def test_too_large_accepts_small_batches(sandbox: Sandbox) -> None:
     """A batch cut in half may pass."""
     sandbox.fail("too-large", None, limit_bytes=250)
     assert post(sandbox, *THREE).status_code == 413
@@ -379,29 +381,29 @@ def test_too_large_spares_the_small(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("form", ["events", "single"])
-def test_one_body_form_can_be_refused(sandbox: Sandbox, form: str) -> None:
-    """The other form passes."""
+def test_one_payload_can_be_refused(sandbox: Sandbox, form: str) -> None:
+    """The other one passes."""
     sandbox.fail("body-form-refused", None, form=form)
     assert post(sandbox, "W-1").status_code == (400 if form == "events" else 200)
     assert post(sandbox).status_code == (400 if form == "single" else 200)
 
 
 def test_a_short_count_is_a_true_count(sandbox: Sandbox) -> None:
-    """A success whose `created` is low has taken exactly that many."""
+    """A success whose `created` is low has accepted exactly that many."""
     sandbox.fail("count-short", missing=2)
     answer = {"success": True, "created": 1, "updated": 0, "errors": []}
     assert post(sandbox, *THREE).json() == answer
-    assert taken(sandbox) == ["W-1"]
+    assert accepted_orders(sandbox) == ["W-1"]
 
 
-def test_a_method_not_allowed_names_the_allowed(sandbox: Sandbox) -> None:
+def test_method_not_allowed_names_the_allowed_methods(sandbox: Sandbox) -> None:
     """405 has its Allow header here too."""
     sandbox.fail("method-not-allowed")
     assert post(sandbox).headers["Allow"] == "GET"
 
 
-def test_faults_come_in_turn_and_as_often_as_asked(sandbox: Sandbox) -> None:
-    """First in, first used; those that stay wait for those that end."""
+def test_faults_are_used_in_order_and_as_often_as_configured(sandbox: Sandbox) -> None:
+    """First in, first used; permanent ones wait for those that end."""
     sandbox.fail("forbidden", None)
     sandbox.fail("server-error", 2)
     sandbox.fail("drop-before-reading")
@@ -414,7 +416,7 @@ def test_faults_come_in_turn_and_as_often_as_asked(sandbox: Sandbox) -> None:
 
 
 def test_a_fault_outlives_an_outage(sandbox: Sandbox) -> None:
-    """Stopping does not clear what is queued."""
+    """Stopping does not clear the queue."""
     sandbox.fail("forbidden")
     sandbox.stop()
     sandbox.start()
@@ -446,7 +448,7 @@ def test_a_fault_outlives_an_outage(sandbox: Sandbox) -> None:
 def test_an_impossible_fault_is_refused_when_queued(
     sandbox: Sandbox, fault: str, times: int, options: dict[str, object]
 ) -> None:
-    """A mistake is told at once, not by a request that behaves oddly."""
+    """The error is raised at once, not by a later request."""
     with pytest.raises(FaultError):
         sandbox.fail(fault, times, **options)
     assert sandbox.queued_faults() == []

@@ -41,16 +41,16 @@ def front_end(sandbox: Sandbox, document: object) -> requests.Response:
     return requests.post(sandbox.url + "/sandbox/front-end", json=document, timeout=10)
 
 
-def test_the_page_says_what_it_is(sandbox: Sandbox) -> None:
-    """Nobody may take it for Squeezely."""
+def test_the_page_identifies_itself_as_a_fake(sandbox: Sandbox) -> None:
+    """It must not be mistaken for Squeezely."""
     answer = requests.get(sandbox.url, timeout=10)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "fake Squeezely API on this machine" in answer.text
 
 
-def test_the_page_needs_nothing_from_elsewhere(sandbox: Sandbox) -> None:
-    """Every part that it names is served here, and its policy allows no other."""
+def test_the_page_loads_nothing_from_elsewhere(sandbox: Sandbox) -> None:
+    """Every resource is served here, and its policy allows no other."""
     page = requests.get(sandbox.url, timeout=10)
     assert "default-src 'self'" in page.headers["Content-Security-Policy"]
     parts = re.findall(r'(?:src|href)="([^"]*)"', page.text)
@@ -62,14 +62,14 @@ def test_the_page_needs_nothing_from_elsewhere(sandbox: Sandbox) -> None:
 
 
 def test_the_page_never_writes_markup(sandbox: Sandbox) -> None:
-    """Order data is hostile, so the script knows no way to make it HTML."""
+    """Order data is hostile, so the script never inserts it as HTML."""
     script = requests.get(sandbox.url + "/page.js", timeout=10).text
     for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write"):
         assert way not in script
 
 
 def test_head_is_answered_without_a_body(sandbox: Sandbox) -> None:
-    """HEAD tells the length of what GET would send."""
+    """Content-Length is that of a GET."""
     with requests.Session() as session:
         head = session.head(sandbox.url, timeout=10)
         page = session.get(sandbox.url, timeout=10)
@@ -78,7 +78,7 @@ def test_head_is_answered_without_a_body(sandbox: Sandbox) -> None:
 
 
 def test_the_totals_are_served(sandbox: Sandbox) -> None:
-    """The totals name the account, never the key."""
+    """They include the account, never the key."""
     send(sandbox)
     send(sandbox)
     assert get(sandbox, "/sandbox/totals") == {
@@ -94,8 +94,8 @@ def test_the_totals_are_served(sandbox: Sandbox) -> None:
     }
 
 
-def test_a_purchase_is_shown_as_squeezely_would(sandbox: Sandbox) -> None:
-    """The row holds what an operator looks for, the single view the body too."""
+def test_a_purchase_is_shown_as_at_squeezely(sandbox: Sandbox) -> None:
+    """The row has what an operator searches for, the single view the body too."""
     send(sandbox)
     row = get(sandbox, "/sandbox/purchases")["purchases"][0]
     received_at = row.pop("received_at")
@@ -121,7 +121,7 @@ def test_a_purchase_is_shown_as_squeezely_would(sandbox: Sandbox) -> None:
     assert {**row, "received_at": received_at, "body": EVENT} == whole
 
 
-def test_the_total_is_summed_where_none_is_stated(sandbox: Sandbox) -> None:
+def test_the_total_is_summed_up_if_missing(sandbox: Sandbox) -> None:
     """Without totalvalue it is price times quantity, exact to the cent."""
     event = {key: value for key, value in EVENT.items() if key != "totalvalue"}
     front_end(sandbox, event)
@@ -143,7 +143,7 @@ def test_the_newest_purchases_come_first_in_pages(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("orderid", ["A/1 ü%?#&", HOSTILE, "\ud800", "🛒"])
 def test_any_orderid_can_be_looked_up(sandbox: Sandbox, orderid: str) -> None:
-    """An orderid is text, whatever it looks like in an address."""
+    """An orderid is text, however it has to be escaped in a URL."""
     send(sandbox, orderid=orderid)
     row = get(sandbox, "/sandbox/purchases")["purchases"][0]
     assert row["orderid"] == orderid
@@ -153,7 +153,7 @@ def test_any_orderid_can_be_looked_up(sandbox: Sandbox, orderid: str) -> None:
 
 
 def test_an_unknown_orderid_is_not_found(sandbox: Sandbox) -> None:
-    """A purchase that never came is a 404."""
+    """A purchase that was never received is a 404."""
     answer = requests.get(sandbox.url + "/sandbox/purchases/W-0", timeout=10)
     assert answer.status_code == 404
 
@@ -172,7 +172,7 @@ def test_an_unknown_orderid_is_not_found(sandbox: Sandbox) -> None:
 def test_hostile_values_are_served_as_data(
     sandbox: Sandbox, fields: dict[str, Any]
 ) -> None:
-    """Whatever an event holds, the answers stay JSON and hold no surprises."""
+    """Whatever an event holds, the responses stay valid JSON with fixed types."""
     event = {key: value for key, value in EVENT.items() if key != "totalvalue"}
     answer = requests.post(
         sandbox.endpoint, json={**event, **fields}, headers=HEADERS, timeout=10
@@ -187,8 +187,8 @@ def test_hostile_values_are_served_as_data(
     assert whole["body"] == {**event, **fields}
 
 
-def test_a_dropped_body_is_said_to_be_dropped() -> None:
-    """The row stays, without what only the body knew."""
+def test_a_dropped_body_is_marked_as_dropped() -> None:
+    """The row stays, without the body's fields."""
     with Sandbox(keep_bodies=1) as sandbox:
         send(sandbox, orderid="W-1")
         send(sandbox, orderid="W-2")
@@ -199,7 +199,7 @@ def test_a_dropped_body_is_said_to_be_dropped() -> None:
 
 
 def test_a_front_end_purchase_merges_with_the_apis(sandbox: Sandbox) -> None:
-    """The front end needs no more than an orderid, and no credentials."""
+    """The front end sends no more than an orderid, and no credentials."""
     assert front_end(sandbox, {"orderid": "W-100417"}).json() == {"success": True}
     assert get(sandbox, "/sandbox/purchases/W-100417")["posts"] == 0
     send(sandbox)
@@ -212,7 +212,7 @@ def test_a_front_end_purchase_merges_with_the_apis(sandbox: Sandbox) -> None:
     "document",
     [{}, {"orderid": ""}, {"orderid": 7}, [], {"orderid": "W", "timestamp": "soon"}],
 )
-def test_a_bad_front_end_purchase_is_refused(
+def test_an_invalid_front_end_purchase_is_refused(
     sandbox: Sandbox, document: object
 ) -> None:
     """Nothing of it is kept."""
@@ -221,7 +221,7 @@ def test_a_bad_front_end_purchase_is_refused(
 
 
 def test_the_faults_are_listed_and_explained(sandbox: Sandbox) -> None:
-    """Every fault of the table is there, with a sentence and its options."""
+    """Every fault of the table, with a sentence and its options."""
     listed = get(sandbox, "/sandbox/faults")
     assert [fault["name"] for fault in listed["faults"]] == list(FAULTS)
     assert all(fault["explanation"].endswith(".") for fault in listed["faults"])
@@ -237,7 +237,7 @@ def test_the_faults_are_listed_and_explained(sandbox: Sandbox) -> None:
 
 
 def test_faults_are_queued_and_cleared_over_http(sandbox: Sandbox) -> None:
-    """An operator can make it fail with curl alone."""
+    """With curl alone an operator can make the sandbox fail."""
     url = sandbox.url + "/sandbox/faults"
     document = {"fault": "server-error", "times": 2, "status": 503}
     queued = [{"fault": "server-error", "times": 2, "status": 503}]
@@ -264,7 +264,7 @@ def test_faults_are_queued_and_cleared_over_http(sandbox: Sandbox) -> None:
 def test_an_impossible_fault_is_refused(
     sandbox: Sandbox, document: object, error: str
 ) -> None:
-    """The answer says what is wrong, and nothing is queued."""
+    """The response has the error, and nothing is queued."""
     answer = requests.post(sandbox.url + "/sandbox/faults", json=document, timeout=10)
     assert answer.status_code == 400
     assert answer.json()["errors"][0].startswith(error)

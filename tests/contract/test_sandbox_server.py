@@ -31,7 +31,7 @@ def address(sandbox: Sandbox) -> tuple[str, int]:
     return host, int(port)
 
 
-def spoken(sandbox: Sandbox, message: bytes) -> bytes:
+def raw_response(sandbox: Sandbox, message: bytes) -> bytes:
     """Send raw bytes, and read until the sandbox closes."""
     with socket.create_connection(address(sandbox), timeout=10) as connection:
         connection.sendall(message)
@@ -46,7 +46,7 @@ def sandbox_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "sandbox"]
 
 
-def test_the_address_names_loopback_and_the_port(sandbox: Sandbox) -> None:
+def test_the_endpoint_is_on_loopback_with_the_real_port(sandbox: Sandbox) -> None:
     """The endpoint is the page's address and the track path."""
     assert sandbox.url.startswith("http://127.0.0.1:")
     assert not sandbox.url.endswith(":0")
@@ -54,12 +54,12 @@ def test_the_address_names_loopback_and_the_port(sandbox: Sandbox) -> None:
 
 
 def test_only_one_loopback_address_is_bound(sandbox: Sandbox) -> None:
-    """Even another address of this same machine is not served."""
+    """Another address of this same machine is not served."""
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", address(sandbox)[1]), timeout=10)
 
 
-def test_a_taken_port_is_named_in_one_line(sandbox: Sandbox) -> None:
+def test_a_port_in_use_is_reported_in_one_line(sandbox: Sandbox) -> None:
     """The error is an OSError, and its text can be printed as it is."""
     port = address(sandbox)[1]
     with pytest.raises(PortUnavailableError) as caught:
@@ -69,8 +69,8 @@ def test_a_taken_port_is_named_in_one_line(sandbox: Sandbox) -> None:
     assert str(caught.value) == line
 
 
-def test_a_connection_is_kept_and_answers_at_once(sandbox: Sandbox) -> None:
-    """Keep-alive without Nagle's delay: many small requests take no 40 ms each."""
+def test_a_connection_is_kept_alive_without_delay(sandbox: Sandbox) -> None:
+    """Without Nagle's delay many small requests do not take 40 ms each."""
     connection = HTTPConnection(*address(sandbox), timeout=10)
     body = json.dumps(event("W-1"))
     headers = {**HEADERS, "Content-Type": "application/json"}
@@ -86,7 +86,7 @@ def test_a_connection_is_kept_and_answers_at_once(sandbox: Sandbox) -> None:
     assert sandbox.book.posts("W-1") == 50
 
 
-def test_small_answers_are_not_held_back() -> None:
+def test_small_responses_are_not_delayed() -> None:
     """Every connection has TCP_NODELAY."""
     routes = Routes(ReceivedEvents(), FaultQueue(), Terms("SQ-SANDBOX", "sandbox-key"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -98,8 +98,8 @@ def test_small_answers_are_not_held_back() -> None:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_the_clients_wish_to_close_is_honoured(sandbox: Sandbox) -> None:
-    """Connection: close is answered in kind, and the connection ends."""
+def test_a_clients_connection_close_is_respected(sandbox: Sandbox) -> None:
+    """The response has Connection: close, and the connection ends."""
     message = b"GET /sandbox/totals HTTP/1.1\r\nConnection: close\r\n\r\n"
     with socket.create_connection(address(sandbox), timeout=10) as connection:
         connection.sendall(message)
@@ -128,7 +128,7 @@ def test_the_clients_wish_to_close_is_honoured(sandbox: Sandbox) -> None:
 def test_a_wrong_path_or_method_is_refused(
     sandbox: Sandbox, method: str, path: str, status: int, allowed: str | None
 ) -> None:
-    """405 names the methods that there are; neither is a request to the API."""
+    """405 lists the allowed methods; neither is a request to the API."""
     answer = requests.request(
         method, sandbox.url + path, json={}, headers=HEADERS, timeout=10
     )
@@ -148,27 +148,29 @@ def test_a_wrong_path_or_method_is_refused(
         (b"Content-Length: 99999999999\r\n", b"413"),
     ],
 )
-def test_a_body_without_a_sane_length_ends_the_connection(
+def test_a_body_without_a_valid_length_ends_the_connection(
     sandbox: Sandbox, head: bytes, status: bytes
 ) -> None:
-    """What cannot be delimited is not read."""
-    answer = spoken(sandbox, b"POST /v1/track HTTP/1.1\r\n" + head + b"\r\n")
+    """A body that cannot be delimited is not read."""
+    answer = raw_response(sandbox, b"POST /v1/track HTTP/1.1\r\n" + head + b"\r\n")
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert b"\r\nContent-Length: " in answer
 
 
-def test_a_client_that_leaves_in_its_body_leaves_nothing(sandbox: Sandbox) -> None:
-    """Half a body is no event, and no answer is owed."""
+def test_a_client_that_disconnects_in_its_body_changes_nothing(
+    sandbox: Sandbox,
+) -> None:
+    """Half a body is no event, and gets no response."""
     body = json.dumps(event("W-1")).encode()
     head = f"POST /v1/track HTTP/1.1\r\nContent-Length: {len(body) + 1}\r\n\r\n"
-    assert spoken(sandbox, head.encode() + body) == b""
+    assert raw_response(sandbox, head.encode() + body) == b""
     assert sandbox.book.totals == Totals()
 
 
 @pytest.mark.parametrize("message", [b"rubbish\r\n\r\n", b"\x16\x03\x01\r\n\r\n"])
-def test_what_is_not_http_is_survived(sandbox: Sandbox, message: bytes) -> None:
-    """Rubbish gets an error or nothing, and the next client is served."""
-    spoken(sandbox, message)
+def test_invalid_http_does_no_damage(sandbox: Sandbox, message: bytes) -> None:
+    """It gets an error or nothing, and the next client is served."""
+    raw_response(sandbox, message)
     assert requests.get(sandbox.url, timeout=10).status_code == 200
 
 
@@ -181,8 +183,8 @@ def test_another_host_name_is_refused(sandbox: Sandbox) -> None:
         assert answer.status_code == status
 
 
-def test_many_threads_post_and_nothing_is_lost(sandbox: Sandbox) -> None:
-    """Each of eight clients sends the same orders; every post is counted."""
+def test_concurrent_posts_are_all_counted(sandbox: Sandbox) -> None:
+    """Each of eight clients sends the same orders."""
 
     def post_all(_: int) -> None:
         with requests.Session() as session:
@@ -202,7 +204,7 @@ def test_many_threads_post_and_nothing_is_lost(sandbox: Sandbox) -> None:
 
 
 def test_stopping_ends_idle_and_slow_connections_at_once() -> None:
-    """Neither a kept connection nor a hanging answer holds it, and none is left."""
+    """A kept connection or a hanging response does not delay it; no thread is left."""
     sandbox = Sandbox()
     sandbox.start()
     sandbox.fail("hang", seconds=600, takes=True)
@@ -222,8 +224,8 @@ def test_stopping_ends_idle_and_slow_connections_at_once() -> None:
     slow.close()
 
 
-def test_it_comes_back_on_its_port_with_its_book() -> None:
-    """Stop and start are an outage: same address, same purchases; both idempotent."""
+def test_a_restart_keeps_port_and_received_events() -> None:
+    """Stop and start simulate an outage; both are idempotent."""
     sandbox = Sandbox()
     with sandbox:
         endpoint = sandbox.endpoint
@@ -240,7 +242,7 @@ def test_it_comes_back_on_its_port_with_its_book() -> None:
     assert sandbox_threads() == []
 
 
-def test_a_batch_of_a_thousand_is_taken_whole(sandbox: Sandbox) -> None:
+def test_a_batch_of_a_thousand_is_accepted_whole(sandbox: Sandbox) -> None:
     """1000 events of about 500 bytes, as one request."""
     events = [{**event(f"W-{n}"), "note": "x" * 350} for n in range(1000)]
     answer = requests.post(

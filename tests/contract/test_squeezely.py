@@ -42,7 +42,7 @@ def api(settings: Settings) -> Iterator[Squeezely]:
     client.close()
 
 
-def test_the_body_is_ascii_and_means_the_same() -> None:
+def test_the_body_is_ascii_with_the_same_meaning() -> None:
     """Characters beyond ASCII are escaped, as the vendor's own client does."""
     body = encode([SENT], "events")
     assert body.isascii()
@@ -68,14 +68,14 @@ def test_an_accepted_event_arrives(api: Squeezely, sandbox: Sandbox) -> None:
         ("html", {}, 200),
     ],
 )
-def test_whatever_arrives_whole_is_an_answer(
+def test_every_complete_response_is_returned(
     api: Squeezely,
     sandbox: Sandbox,
     fault: str,
     options: dict[str, Any],
     status: int,
 ) -> None:
-    """Judged elsewhere; a redirect is never followed."""
+    """Classified elsewhere; a redirect is never followed."""
     sandbox.fail(fault, **options)
     answer = api.post(encode([SENT], "events"))
     assert isinstance(answer, Response)
@@ -95,10 +95,10 @@ def test_whatever_arrives_whole_is_an_answer(
         ("huge", {"size_bytes": MAX_ANSWER_BYTES + 100_000}),
     ],
 )
-def test_an_answer_that_never_comes_whole_may_have_been_taken(
+def test_an_incomplete_response_may_have_been_accepted(
     api: Squeezely, sandbox: Sandbox, fault: str, options: dict[str, Any]
 ) -> None:
-    """And is given up at about the timeout of one second, not later."""
+    """The client gives up at about the timeout of one second, not later."""
     sandbox.fail(fault, **options)
     started = time.monotonic()
     silence = api.post(encode([SENT], "events"))
@@ -108,10 +108,10 @@ def test_an_answer_that_never_comes_whole_may_have_been_taken(
     assert "sandbox-key" not in silence.reason
 
 
-def test_an_endpoint_that_is_not_there_has_taken_nothing(
+def test_a_missing_endpoint_has_accepted_nothing(
     api: Squeezely, sandbox: Sandbox
 ) -> None:
-    """Known for certain, so it is no possible repeat."""
+    """That is certain, so it is no possible repeat."""
     sandbox.stop()
     silence = api.post(encode([SENT], "events"))
     assert isinstance(silence, NoResponse)

@@ -1,4 +1,4 @@
-"""What goes to the supervisor, datagram by datagram; and who is not spoken to."""
+"""What is sent to the supervisor, datagram by datagram; and when nothing is."""
 
 import os
 import time
@@ -18,8 +18,8 @@ from syncd.daemon.watchdog import Watchdog
 from syncd.log.log import Log
 
 
-def test_what_was_said_is_not_said_again(tmp_path: Path) -> None:
-    """A status goes out when it is new, a ping when one is due."""
+def test_a_repeated_status_is_not_sent_again(tmp_path: Path) -> None:
+    """A status is sent when it is new, a ping when one is due."""
     with supervisor(tmp_path, watchdog_seconds=60) as listening:
         notifier = Notifier(listening.environment)
         for _ in range(3):
@@ -42,10 +42,10 @@ def test_what_was_said_is_not_said_again(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_a_watchdog_that_is_none_of_ours_is_not_fed(
+def test_a_watchdog_of_another_process_gets_no_pings(
     tmp_path: Path, more: dict[str, str]
 ) -> None:
-    """It is another process's, or there is none."""
+    """Or there is none."""
     with supervisor(tmp_path) as listening:
         notifier = Notifier({**listening.environment, **more})
         notifier.ping()
@@ -54,8 +54,8 @@ def test_a_watchdog_that_is_none_of_ours_is_not_fed(
     assert listening.datagrams == [["READY=1"]]
 
 
-def test_a_watchdog_of_this_process_is_fed_in_time(tmp_path: Path) -> None:
-    """Three times within its time."""
+def test_a_watchdog_of_this_process_gets_pings_in_time(tmp_path: Path) -> None:
+    """Three times within its time limit."""
     with supervisor(tmp_path, watchdog_seconds=0.3) as listening:
         environment = {**listening.environment, "WATCHDOG_PID": str(os.getpid())}
         notifier = Notifier(environment)
@@ -67,15 +67,15 @@ def test_a_watchdog_of_this_process_is_fed_in_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["", "vsock:2:99", "/nowhere/notify", "@nobody"])
-def test_a_supervisor_that_is_not_there_stops_nothing(address: str) -> None:
-    """Nor one that speaks another language."""
+def test_a_missing_supervisor_stops_nothing(address: str) -> None:
+    """Nor does one with another protocol."""
     notifier = Notifier({"NOTIFY_SOCKET": address})
     notifier.ready()
     notifier.note_progress(1.0)
 
 
-def test_a_part_that_goes_on_step_by_step_is_never_overdue() -> None:
-    """As an account of millions of orders does, statement by statement."""
+def test_a_component_that_reports_progress_is_never_overdue() -> None:
+    """As a reconciliation of millions of orders does with each statement."""
     made = Watchdog(step_seconds=0.2)
     with made.work("reconcile"):
         for _ in range(8):
@@ -93,8 +93,8 @@ def test_a_part_that_goes_on_step_by_step_is_never_overdue() -> None:
         )
 
 
-def test_who_was_stopped_as_a_whole_gets_his_time_back() -> None:
-    """Nobody looked meanwhile, so nobody is to blame."""
+def test_components_of_a_suspended_process_get_their_time_back() -> None:
+    """No component is at fault when the whole process was stopped."""
     clock = Clock()
     made = Watchdog(step_seconds=30, clock=clock)
     with made.work("capture"):
@@ -106,8 +106,8 @@ def test_who_was_stopped_as_a_whole_gets_his_time_back() -> None:
         assert [stuck.component for stuck in made.overdue()] == ["capture"]
 
 
-def test_who_has_ended_is_not_expected_any_more() -> None:
-    """While the daemon drains, only those who are at work have to move."""
+def test_a_component_that_has_ended_is_not_expected() -> None:
+    """While the daemon drains, only working components have to report."""
     made = Watchdog(step_seconds=0.05)
     with made.work("capture"):
         pass
@@ -118,8 +118,8 @@ def test_who_has_ended_is_not_expected_any_more() -> None:
     assert made.overdue() == []
 
 
-def test_a_part_that_backs_off_moves_at_each_turn() -> None:
-    """Nothing is tried, and yet it is not stuck; elsewhere a movement says nothing."""
+def test_a_component_that_backs_off_reports_progress() -> None:
+    """It is not stuck; outside a watched thread the report has no effect."""
     report_progress()
     said: list[float] = []
     with watched(said.append):

@@ -26,11 +26,11 @@ LARGE = b"x" * 20_000_000
 GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"success":true}'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
-Peer = Callable[["Stage", socket.socket], None]
+Peer = Callable[["ScriptedServer", socket.socket], None]
 
 
-class Stage:
-    """A server of one's own; `play` deals with each connection, in a thread."""
+class ScriptedServer:
+    """A server whose `play` handles each connection in a thread."""
 
     def __init__(self, play: Peer, tls: ssl.SSLContext | None = None) -> None:
         self._play = play
@@ -61,7 +61,7 @@ class Stage:
                 self._play(self, connection)
 
     def drip(self, connection: socket.socket, message: bytes) -> None:
-        """Send a byte every 50 ms: each of them in time, all of them not."""
+        """Send a byte every 50 ms: each in time, the whole too late."""
         for place in range(len(message)):
             connection.sendall(message[place : place + 1])
             if self.over.wait(0.05):
@@ -77,7 +77,7 @@ class Stage:
 
 
 def read_request(connection: socket.socket) -> None:
-    """Read a small request whole."""
+    """Read the whole of a small request."""
     got = b""
     while SMALL not in got:
         piece = connection.recv(65536)
@@ -86,55 +86,55 @@ def read_request(connection: socket.socket) -> None:
         got += piece
 
 
-def say_good(_stage: Stage, connection: socket.socket) -> None:
+def respond_well(_stage: ScriptedServer, connection: socket.socket) -> None:
     while True:
         read_request(connection)
         connection.sendall(GOOD)
 
 
-def say_nothing(stage: Stage, _connection: socket.socket) -> None:
+def respond_nothing(stage: ScriptedServer, _connection: socket.socket) -> None:
     stage.over.wait(10)
 
 
-def read_slowly(stage: Stage, connection: socket.socket) -> None:
-    """Take 64 kB every 50 ms: the sender makes progress at every try."""
+def read_slowly(stage: ScriptedServer, connection: socket.socket) -> None:
+    """Read 64 kB every 50 ms: the sender makes progress each time."""
     while connection.recv(65536) and not stage.over.wait(0.05):
         pass
 
 
-def drip_head(stage: Stage, connection: socket.socket) -> None:
+def drip_head(stage: ScriptedServer, connection: socket.socket) -> None:
     read_request(connection)
     stage.drip(connection, HEAD + b"X: " + b"y" * 200)
 
 
-def drip_status(stage: Stage, connection: socket.socket) -> None:
+def drip_status(stage: ScriptedServer, connection: socket.socket) -> None:
     read_request(connection)
     stage.drip(connection, b"HTTP/1.1 200 " + b"O" * 200)
 
 
-def drip_body(stage: Stage, connection: socket.socket) -> None:
+def drip_body(stage: ScriptedServer, connection: socket.socket) -> None:
     read_request(connection)
     connection.sendall(HEAD + b"Content-Length: 200\r\n\r\n")
     stage.drip(connection, b"{" + b" " * 198 + b"}")
 
 
-def drip_chunks(stage: Stage, connection: socket.socket) -> None:
+def drip_chunks(stage: ScriptedServer, connection: socket.socket) -> None:
     read_request(connection)
     connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
     stage.drip(connection, b"1\r\n \r\n" * 50)
 
 
-def continue_for_ever(stage: Stage, connection: socket.socket) -> None:
-    """Say "100 Continue" again and again: each is an answer, none the last."""
+def continue_for_ever(stage: ScriptedServer, connection: socket.socket) -> None:
+    """Send "100 Continue" repeatedly: each is a response, none the final one."""
     read_request(connection)
     while not stage.over.wait(0.05):
         connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 SLOW: list[tuple[Peer, bytes, bool]] = [
-    (say_nothing, LARGE, False),
+    (respond_nothing, LARGE, False),
     (read_slowly, LARGE, False),
-    (say_nothing, SMALL, True),
+    (respond_nothing, SMALL, True),
     (drip_status, SMALL, True),
     (drip_head, SMALL, True),
     (drip_body, SMALL, True),
@@ -160,7 +160,7 @@ def api_of(
 
 
 def post_in_time(api: Squeezely, body: bytes) -> Response | NoResponse:
-    """POST; the exchange ends at its deadline, not with what the peer drips (10 s)."""
+    """POST; the exchange ends at its deadline, not with the peer's dripping (10 s)."""
     started = time.monotonic()
     answer = api.post(body)
     assert time.monotonic() - started < SECONDS + 5
@@ -191,7 +191,7 @@ def tls(authority: Path) -> ssl.SSLContext:
 
 @pytest.mark.parametrize("is_secret", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize(("play", "body", "sent"), SLOW)
-def test_a_peer_that_drags_its_feet_is_left_at_the_deadline(
+def test_a_slow_peer_is_disconnected_at_the_deadline(
     tmp_path: Path,
     authority: Path,
     tls: ssl.SSLContext,
@@ -201,8 +201,8 @@ def test_a_peer_that_drags_its_feet_is_left_at_the_deadline(
     sent: bool,
     is_secret: bool,
 ) -> None:
-    """Whichever part it drags out; once a byte is written it may have been taken."""
-    stage = Stage(play, tls if is_secret else None)
+    """In any part of the exchange; once a byte was sent it may have been accepted."""
+    stage = ScriptedServer(play, tls if is_secret else None)
     scheme = "https" if is_secret else "http"
     endpoint = f"{scheme}://127.0.0.1:{stage.port}/"
     api = api_of(tmp_path, endpoint, authority, seconds=SECONDS)
@@ -215,18 +215,18 @@ def test_a_peer_that_drags_its_feet_is_left_at_the_deadline(
     assert silence == NoResponse(said, taken=True)
 
 
-def drip_hello(stage: Stage, connection: socket.socket) -> None:
+def drip_hello(stage: ScriptedServer, connection: socket.socket) -> None:
     """Send the beginning of a TLS record, slowly."""
     connection.recv(65536)
     stage.drip(connection, b"\x16\x03\x03\x40\x00" + b"\x02" * 200)
 
 
-@pytest.mark.parametrize("play", [say_nothing, drip_hello])
-def test_a_handshake_that_drags_is_left_and_has_taken_nothing(
+@pytest.mark.parametrize("play", [respond_nothing, drip_hello])
+def test_a_slow_handshake_is_ended_and_nothing_was_accepted(
     tmp_path: Path, play: Peer
 ) -> None:
-    """No byte of the request leaves before the handshake is done."""
-    stage = Stage(play)
+    """No byte of the request is sent before the handshake is complete."""
+    stage = ScriptedServer(play)
     api = api_of(tmp_path, f"https://127.0.0.1:{stage.port}/", seconds=SECONDS)
     try:
         silence = post_in_time(api, SMALL)
@@ -236,7 +236,7 @@ def test_a_handshake_that_drags_is_left_and_has_taken_nothing(
     assert silence == NoResponse("not sent in time", taken=False)
 
 
-def test_addresses_that_do_not_answer_share_the_deadline(
+def test_addresses_that_do_not_respond_share_the_deadline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four of them take no longer than one, and the last is tried as well."""
@@ -247,7 +247,7 @@ def test_addresses_that_do_not_answer_share_the_deadline(
         client.settimeout(0)
         client.connect_ex(("127.0.0.1", port))
     look_up = socket.getaddrinfo
-    stage = Stage(say_good)
+    stage = ScriptedServer(respond_well)
 
     def four(*args: object, **kwargs: object) -> list[object]:
         (found,) = look_up(*args, **kwargs)  # type: ignore[arg-type]
@@ -271,9 +271,9 @@ def test_addresses_that_do_not_answer_share_the_deadline(
 
 
 @pytest.fixture
-def echo(tls: ssl.SSLContext) -> Iterator[Stage]:
-    """Answers every request well, over TLS."""
-    stage = Stage(say_good, tls)
+def echo(tls: ssl.SSLContext) -> Iterator[ScriptedServer]:
+    """Gives every request a good response, over TLS."""
+    stage = ScriptedServer(respond_well, tls)
     yield stage
     stage.close()
 
@@ -281,8 +281,8 @@ def echo(tls: ssl.SSLContext) -> Iterator[Stage]:
 @pytest.mark.parametrize(
     ("host", "is_known"), [("127.0.0.1", False), ("localhost", True)]
 )
-def test_a_certificate_that_is_not_trusted_gets_no_order(
-    tmp_path: Path, authority: Path, echo: Stage, host: str, *, is_known: bool
+def test_an_untrusted_certificate_gets_no_order(
+    tmp_path: Path, authority: Path, echo: ScriptedServer, host: str, *, is_known: bool
 ) -> None:
     """Of an unknown authority, or for another name."""
     endpoint = f"https://{host}:{echo.port}/"
@@ -294,8 +294,8 @@ def test_a_certificate_that_is_not_trusted_gets_no_order(
     assert not silence.taken
 
 
-def test_a_host_that_is_not_known_has_taken_nothing(tmp_path: Path) -> None:
-    """The name is not resolved at all."""
+def test_an_unknown_host_has_accepted_nothing(tmp_path: Path) -> None:
+    """The name does not resolve."""
     api = api_of(tmp_path, "https://nowhere.invalid/")
     silence = api.post(SMALL)
     api.close()
@@ -303,9 +303,12 @@ def test_a_host_that_is_not_known_has_taken_nothing(tmp_path: Path) -> None:
 
 
 def test_a_connection_is_kept_until_it_was_idle_for_long(
-    tmp_path: Path, authority: Path, echo: Stage, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    authority: Path,
+    echo: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A gateway may have erased it, and would let the next order wait in vain."""
+    """A gateway may have dropped it, and the next order would wait in vain."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "another"))
     api = api_of(tmp_path, f"https://127.0.0.1:{echo.port}/", authority)
     assert isinstance(api.post(SMALL), Response)
@@ -317,20 +320,20 @@ def test_a_connection_is_kept_until_it_was_idle_for_long(
     assert echo.connections == 2
 
 
-class Tunnel(Stage):
-    """A proxy: passes CONNECT on to the place that is asked for, or refuses."""
+class Tunnel(ScriptedServer):
+    """A proxy: connects to the address of a CONNECT request, or refuses."""
 
     def __init__(self, refusal: bytes = b"") -> None:
-        self.asked: list[bytes] = []
+        self.connect_requests: list[bytes] = []
         self._refusal = refusal
         super().__init__(Tunnel._pass_on)
 
-    def _pass_on(self: Stage, connection: socket.socket) -> None:
+    def _pass_on(self: ScriptedServer, connection: socket.socket) -> None:
         assert isinstance(self, Tunnel)
         head = b""
         while b"\r\n\r\n" not in head:
             head += connection.recv(1)
-        self.asked.append(head)
+        self.connect_requests.append(head)
         if self._refusal:
             connection.sendall(self._refusal)
             return
@@ -362,15 +365,15 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["trusted", "not trusted"])
-def test_a_proxy_passes_on_what_it_cannot_read(
+def test_a_proxy_forwards_tls_that_it_cannot_read(
     tmp_path: Path,
     authority: Path,
-    echo: Stage,
+    echo: ScriptedServer,
     environment: pytest.MonkeyPatch,
     *,
     is_known: bool,
 ) -> None:
-    """TLS reaches through it to the endpoint, whose certificate counts as ever."""
+    """TLS goes through it to the endpoint, whose certificate is verified."""
     tunnel = Tunnel()
     environment.setenv("HTTPS_PROXY", f"http://127.0.0.1:{tunnel.port}")
     endpoint = f"https://127.0.0.1:{echo.port}/"
@@ -378,18 +381,21 @@ def test_a_proxy_passes_on_what_it_cannot_read(
     answer = api.post(SMALL)
     api.close()
     tunnel.close()
-    assert (echo.connections, len(tunnel.asked)) == (1, 1)
-    assert b"sandbox-key" not in tunnel.asked[0]
+    assert (echo.connections, len(tunnel.connect_requests)) == (1, 1)
+    assert b"sandbox-key" not in tunnel.connect_requests[0]
     assert isinstance(answer, Response) is is_known
     if isinstance(answer, NoResponse):
         assert "certificate" in answer.reason
         assert not answer.taken
 
 
-def test_no_proxy_names_what_is_reached_without(
-    tmp_path: Path, authority: Path, echo: Stage, environment: pytest.MonkeyPatch
+def test_no_proxy_lists_what_is_reached_directly(
+    tmp_path: Path,
+    authority: Path,
+    echo: ScriptedServer,
+    environment: pytest.MonkeyPatch,
 ) -> None:
-    """As everywhere else."""
+    """As in other programs."""
     environment.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     environment.setenv("NO_PROXY", "127.0.0.1")
     api = api_of(tmp_path, f"https://127.0.0.1:{echo.port}/", authority)
@@ -404,10 +410,13 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
-def test_a_proxy_that_refuses_has_passed_nothing_on(
-    tmp_path: Path, echo: Stage, environment: pytest.MonkeyPatch, refusal: bytes
+def test_a_proxy_that_refuses_has_forwarded_nothing(
+    tmp_path: Path,
+    echo: ScriptedServer,
+    environment: pytest.MonkeyPatch,
+    refusal: bytes,
 ) -> None:
-    """It is named as what failed; its password is not."""
+    """The error names the proxy, without its password."""
     tunnel = Tunnel(refusal)
     proxy = f"http://mila:hunter2@127.0.0.1:{tunnel.port}"
     environment.setenv("HTTPS_PROXY", proxy)
@@ -423,10 +432,10 @@ def test_a_proxy_that_refuses_has_passed_nothing_on(
 
 
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "http://nowhere.invalid:1"])
-def test_a_proxy_that_is_not_there_is_named(
+def test_an_unreachable_proxy_is_named(
     tmp_path: Path, environment: pytest.MonkeyPatch, proxy: str
 ) -> None:
-    """Not the endpoint, whose name was never looked up."""
+    """Not the endpoint, whose name was never resolved."""
     environment.setenv("HTTPS_PROXY", proxy)
     api = api_of(tmp_path, "https://api.squeezely.invalid/")
     silence = api.post(SMALL)
@@ -436,16 +445,16 @@ def test_a_proxy_that_is_not_there_is_named(
     assert not silence.taken
 
 
-def test_a_proxy_that_drags_its_feet_is_left_at_the_deadline(
+def test_a_slow_proxy_is_disconnected_at_the_deadline(
     tmp_path: Path, environment: pytest.MonkeyPatch
 ) -> None:
-    """Nothing of the request has left."""
+    """Nothing of the request was sent."""
 
-    def drip(stage: Stage, connection: socket.socket) -> None:
+    def drip(stage: ScriptedServer, connection: socket.socket) -> None:
         connection.recv(1000)
         stage.drip(connection, b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200)
 
-    stage = Stage(drip)
+    stage = ScriptedServer(drip)
     environment.setenv("HTTPS_PROXY", f"http://127.0.0.1:{stage.port}")
     api = api_of(tmp_path, "https://api.squeezely.invalid/", seconds=SECONDS)
     silence = post_in_time(api, SMALL)
@@ -455,16 +464,16 @@ def test_a_proxy_that_drags_its_feet_is_left_at_the_deadline(
     assert not silence.taken
 
 
-def test_no_netrc_is_sent_to_the_api(
+def test_no_netrc_password_is_sent_to_the_api(
     tmp_path: Path,
     authority: Path,
     tls: ssl.SSLContext,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A password that lies about for this host is none of its business."""
+    """A password stored for this host is not meant for it."""
     heads: list[bytes] = []
 
-    def note(_: Stage, connection: socket.socket) -> None:
+    def note(_: ScriptedServer, connection: socket.socket) -> None:
         got = b""
         while SMALL not in got:
             got += connection.recv(65536)
@@ -473,7 +482,7 @@ def test_no_netrc_is_sent_to_the_api(
 
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login mila password hunter2\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    stage = Stage(note, tls)
+    stage = ScriptedServer(note, tls)
     api = api_of(tmp_path, f"https://127.0.0.1:{stage.port}/", authority)
     assert isinstance(api.post(SMALL), Response)
     api.close()
@@ -481,8 +490,8 @@ def test_no_netrc_is_sent_to_the_api(
     assert b"Authorization" not in heads[0]
 
 
-def reset(_stage: Stage, connection: socket.socket) -> None:
-    """Read a little, and break the connection off."""
+def reset(_stage: ScriptedServer, connection: socket.socket) -> None:
+    """Read a little, and reset the connection."""
     connection.recv(1000)
     reset_now(connection)
 
@@ -492,16 +501,16 @@ def reset_now(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, linger, b"\x01\0\0\0\0\0\0\0")
 
 
-def reset_after_all(_stage: Stage, connection: socket.socket) -> None:
-    """Read the whole of a small request first: head and body are sent apart."""
+def reset_after_all(_stage: ScriptedServer, connection: socket.socket) -> None:
+    """Read the whole of a small request first: head and body are sent separately."""
     request = b""
     while not request.endswith(SMALL):
         request += connection.recv(1000)
     reset_now(connection)
 
 
-def say_early(stage: Stage, connection: socket.socket) -> None:
-    """Answer a request that has not come whole, and go away."""
+def respond_early(stage: ScriptedServer, connection: socket.socket) -> None:
+    """Respond to an incomplete request, and disconnect."""
     connection.recv(1000)
     connection.sendall(GOOD)
     reset(stage, connection)
@@ -512,11 +521,11 @@ def say_early(stage: Stage, connection: socket.socket) -> None:
     [(reset_after_all, SMALL, "answer came"), (reset, LARGE, "request was sent")],
     ids=["after", "before"],
 )
-def test_whatever_a_reset_cuts_may_have_been_taken(
+def test_a_reset_at_any_point_is_uncertain(
     tmp_path: Path, play: Peer, body: bytes, part: str
 ) -> None:
-    """Who reads what is not known here: a gateway may fill up what came."""
-    stage = Stage(play)
+    """The reader is unknown: a gateway may complete what came."""
+    stage = ScriptedServer(play)
     api = api_of(tmp_path, f"http://127.0.0.1:{stage.port}/")
     silence = post_in_time(api, body)
     api.close()
@@ -545,16 +554,14 @@ def test_whatever_a_reset_cuts_may_have_been_taken(
     ],
     ids=lambda answer: repr(answer)[:50],
 )
-def test_what_is_no_whole_answer_may_have_been_taken(
-    tmp_path: Path, answer: bytes
-) -> None:
+def test_an_incomplete_response_is_uncertain(tmp_path: Path, answer: bytes) -> None:
     """Never an exception, whatever comes."""
 
-    def play(_: Stage, connection: socket.socket) -> None:
+    def play(_: ScriptedServer, connection: socket.socket) -> None:
         read_request(connection)
         connection.sendall(answer)
 
-    stage = Stage(play)
+    stage = ScriptedServer(play)
     api = api_of(tmp_path, f"http://127.0.0.1:{stage.port}/")
     silence = post_in_time(api, SMALL)
     api.close()
@@ -563,11 +570,11 @@ def test_what_is_no_whole_answer_may_have_been_taken(
     assert silence.taken
 
 
-def test_a_success_before_the_request_had_gone_is_not_believed(
+def test_a_success_before_the_end_of_the_request_is_not_trusted(
     tmp_path: Path,
 ) -> None:
-    """Whoever answers before reading has not read the orders."""
-    stage = Stage(say_early)
+    """A server that responds before reading has not read the orders."""
+    stage = ScriptedServer(respond_early)
     api = api_of(tmp_path, f"http://127.0.0.1:{stage.port}/")
     silence = post_in_time(api, LARGE)
     api.close()
@@ -586,16 +593,16 @@ WHOLE = [
 ]
 
 
-def test_no_bytes_of_a_peer_end_the_daemon(tmp_path: Path) -> None:
-    """Real answers with other bytes in them: answers, or what may have been one."""
+def test_no_bytes_from_a_peer_end_the_daemon(tmp_path: Path) -> None:
+    """Mutated real responses: a response, or one that may have been accepted."""
     draw = random.Random(2)  # noqa: S311  # spreads mutations, guards nothing
     answers: queue.Queue[bytes] = queue.Queue()
 
-    def play(_: Stage, connection: socket.socket) -> None:
+    def play(_: ScriptedServer, connection: socket.socket) -> None:
         read_request(connection)
         connection.sendall(answers.get())
 
-    stage = Stage(play)
+    stage = ScriptedServer(play)
     api = api_of(tmp_path, f"http://127.0.0.1:{stage.port}/")
     for number in range(400):
         mutated = bytearray(WHOLE[number % len(WHOLE)])

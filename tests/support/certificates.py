@@ -12,7 +12,7 @@ class Certificate:
     path: Path
     key: Path
     authority: Path
-    """Who signed it: itself, if nobody else."""
+    """Its issuer; the certificate itself if it is self-signed."""
 
 
 def issue(

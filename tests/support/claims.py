@@ -11,4 +11,4 @@ CREATE CONSTRAINT TRIGGER see AFTER INSERT ON syncd.attempt
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION see();
 """
 CLAIM_WAS_DURABLE = "SELECT durable FROM seen"
-"""`synchronous_commit` of the one claim since then."""
+"""The `synchronous_commit` of the only claim since WATCH_CLAIMS."""

@@ -169,4 +169,4 @@ def ago(**span: float) -> datetime:
 
 
 Begin = Callable[..., FeedHarness]
-"""Makes one, with the options of `Started`."""
+"""Makes a feed, with the options of `FeedHarness`."""

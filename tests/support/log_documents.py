@@ -68,10 +68,10 @@ SHOWN = {
     "error_kind": "",
     "message": "",
 }
-"""What a line of lnav shows, each behind a word (before lnav 0.12 without it)."""
+"""The fields in a line of lnav, each after a label (before lnav 0.12 without it)."""
 
 KEYWORDS = {"table"}
-"""No column of lnav's may be called so."""
+"""Reserved words, which lnav refuses as names of columns."""
 
 KINDS = {
     "integer": "integer",

@@ -26,7 +26,7 @@ SETTINGS = {
 }
 STANDBY = "standby"
 FOLDER = "SYNCD_TEST_PG_FOLDER"
-"""The variable that names where servers keep their data: by default the disk."""
+"""The variable that sets where servers keep their data; by default on disk."""
 _MEMORY = Path("/dev/shm")  # noqa: S108  # memory, where the system has such a folder
 _ROOM = 6 << 30
 IN_STEP = "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'"

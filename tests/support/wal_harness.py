@@ -32,7 +32,7 @@ WAL_SETTINGS = SETTINGS | {
     "autovacuum": "off",
 }
 QUICK = WalTuning(note_seconds=0.05)
-"""The position is noted at once."""
+"""The position is recorded at every step."""
 
 SLOT = "SELECT {} FROM pg_replication_slots WHERE slot_name = 'syncd_shop'"
 FREE = """

@@ -52,7 +52,7 @@ pytestmark = pytest.mark.db
 NAMES = ("syncd.confirmed_orders", "syncd.purchases")
 ORDER = "INSERT INTO orders (confirmed_at) VALUES ({}) RETURNING id::text"
 SOON = 1.0
-"""Seconds; the outbox is looked at unasked every 5."""
+"""Seconds; without a notification the outbox is read every 5."""
 
 
 @dataclass
@@ -391,7 +391,7 @@ END $$;
 CREATE CONSTRAINT TRIGGER dies AFTER INSERT ON syncd.ledger
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die()
 """
-"""Whoever wrote an order dies at the commit, with all of it done."""
+"""The session that wrote an order is terminated at its commit."""
 
 
 @pytest.fixture(scope="module")

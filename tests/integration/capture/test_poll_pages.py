@@ -18,7 +18,7 @@ pytestmark = pytest.mark.db
 PAGE = 10
 LOOKBACK = timedelta(minutes=5)
 TURNS = PollTuning(page=PAGE, turn_seconds=0)
-"""A page at each turn."""
+"""One page in each turn."""
 
 SAME = "now() - interval '1 min'"
 SPREAD = "now() - interval '4 min' + n * interval '1 ms'"

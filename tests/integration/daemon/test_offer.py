@@ -28,7 +28,7 @@ CREATE OR REPLACE VIEW syncd.purchases AS
 SELECT id AS order_key, 'W-' || id AS orderid, email, 'EUR' AS currency,
        total + 0 / (total::int - 14) AS totalvalue, products FROM orders;
 """
-"""An order with a total of 13 cannot be read in the one, of 14 in the other."""
+"""An order with a total of 13 is unreadable in one view, with 14 in the other."""
 
 
 class OfferHarness(Harness):
