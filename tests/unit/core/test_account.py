@@ -1,4 +1,4 @@
-"""Accounts add up, spans are cut right, times are read as they are written."""
+"""Reconciliation: tallies add up, ranges are cut correctly, times are parsed."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -22,21 +22,21 @@ def at(hours: float) -> datetime:
     return START + timedelta(hours=hours)
 
 
-def test_an_empty_span_is_none() -> None:
+def test_an_empty_interval_is_an_error() -> None:
     """Nothing lies between a time and itself."""
     with pytest.raises(ValueError, match=r"^an empty span$"):
         Interval(START, START)
 
 
 @given(st.lists(st.integers(0, 1000), min_size=13, max_size=13))
-def test_accounts_add_up(counts: list[int]) -> None:
+def test_tallies_add_up(counts: list[int]) -> None:
     """Each order is in one number; captured ones are among the missing."""
     account = ReconciliationTally(*counts)
     assert account.confirmed == sum(counts[:-1])
     assert account.unexplained == account.missing - account.captured
 
 
-def test_every_standing_has_its_number() -> None:
+def test_every_standing_is_counted() -> None:
     """A batch that ended without its order leaves it unexplained."""
     standings = {"sending": 1, "pending": 2, "delivered": 3, "emptied": 4}
     assert tally_of(standings) == ReconciliationTally(pending=3, delivered=3, missing=4)
@@ -49,10 +49,10 @@ def test_every_standing_has_its_number() -> None:
         (1_200, "1,200 cannot be read, and are not accounted for"),
     ],
 )
-def test_what_cannot_be_read_takes_back_that_nothing_is_unexplained(
+def test_with_unreadable_orders_the_sentence_claims_nothing_unexplained(
     unreadable: int, words: str
 ) -> None:
-    """Of an order that no number has, nobody knows whether it is explained."""
+    """It is unknown whether an unreadable order is explained."""
     lower, upper = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)
     said = sentence(lower, upper, ReconciliationTally(delivered=3), 0, unreadable)
     assert said == (
@@ -61,14 +61,14 @@ def test_what_cannot_be_read_takes_back_that_nothing_is_unexplained(
     )
 
 
-def test_an_interval_is_not_empty() -> None:
-    """The lower end is excluded."""
+def test_an_interval_excludes_its_lower_end() -> None:
+    """It is not empty if its upper end is later."""
     lower, upper = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)
     assert Interval(lower, upper).upper == upper
 
 
-def test_the_sentence_can_be_signed() -> None:
-    """It names the range, each number that is not zero, and what lies in no range."""
+def test_the_sentence_names_the_range_and_every_nonzero_number() -> None:
+    """And the orders that lie in no range."""
     account = ReconciliationTally(
         delivered=1201, pending=2, rejected=1, missing=3, captured=3
     )
@@ -87,7 +87,7 @@ def test_the_sentence_can_be_signed() -> None:
 
 
 def test_the_sentence_has_a_word_for_each_number() -> None:
-    """None of them is left out."""
+    """None of them is omitted."""
     assert sentence(at(0), at(1), ReconciliationTally(*range(1, 14))) == (
         "between 2026-11-01T00:00:00Z and 2026-11-01T01:00:00Z: 78 confirmed, "
         "1 delivered, 2 pending, 3 adopted, 4 rejected, 5 withdrawn, 6 held, "
@@ -96,10 +96,10 @@ def test_the_sentence_has_a_word_for_each_number() -> None:
     )
 
 
-def test_a_moment_is_in_utc_whatever_the_machines_zone(
+def test_a_time_is_printed_in_utc_whatever_the_machines_zone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What is signed means the same everywhere."""
+    """The sentence means the same everywhere."""
     with monkeypatch.context() as zone:
         zone.setenv("TZ", "Asia/Tokyo")
         time.tzset()
@@ -124,9 +124,7 @@ SETTINGS = Settings.model_validate(
         (" 2026-01-31T12:00+05:00 ", datetime(2026, 1, 31, 7, tzinfo=UTC)),
     ],
 )
-def test_a_written_time_is_in_the_configured_zone(
-    text: str, expected: datetime
-) -> None:
+def test_a_given_time_is_in_the_configured_zone(text: str, expected: datetime) -> None:
     """Unless it names its own."""
     assert read_moment(text, SETTINGS, "--to") == expected
 
@@ -140,8 +138,8 @@ def test_a_written_time_is_in_the_configured_zone(
         ("2 weeks ago", timedelta(weeks=2)),
     ],
 )
-def test_a_time_may_be_told_by_how_long_ago_it_was(text: str, span: timedelta) -> None:
-    """Of real time, whatever clocks did meanwhile."""
+def test_a_time_may_be_given_as_a_duration_ago(text: str, span: timedelta) -> None:
+    """Of elapsed time, whatever clocks did meanwhile."""
     then = datetime.now(UTC) - span
     assert abs(read_moment(text, SETTINGS, "--to") - then) < timedelta(seconds=5)
 
@@ -166,7 +164,7 @@ def test_yesterday_began_at_its_midnight() -> None:
         "5",
     ],
 )
-def test_what_is_no_past_time_is_one_clear_line(text: str) -> None:
+def test_an_invalid_time_is_reported_in_one_line(text: str) -> None:
     """It quotes the text and names the option."""
     with pytest.raises(click.BadParameter, match=r"is not a valid time|in the future"):
         read_moment(text, SETTINGS, "--to")
@@ -184,7 +182,7 @@ def test_what_is_no_past_time_is_one_clear_line(text: str) -> None:
     ],
 )
 def test_a_recommended_lookback_has_a_margin(delay: float, setting: str) -> None:
-    """In steps that one would choose."""
+    """Rounded up to a usual setting."""
     assert recommended(timedelta(seconds=delay)) == setting
 
 
@@ -192,6 +190,6 @@ def test_a_recommended_lookback_has_a_margin(delay: float, setting: str) -> None
     ("seconds", "text"),
     [(0.25, "0.25 s"), (59, "59 s"), (90, "1.5 m"), (7200, "2 h"), (200_000, "2.31 d")],
 )
-def test_a_span_is_told_in_its_largest_unit(seconds: float, text: str) -> None:
+def test_a_duration_is_printed_in_its_largest_unit(seconds: float, text: str) -> None:
     """With three digits."""
     assert short_span(timedelta(seconds=seconds)) == text

@@ -1,4 +1,4 @@
-"""Amounts as an event carries them."""
+"""Amounts in an event."""
 
 from decimal import Decimal
 
@@ -22,5 +22,5 @@ from syncd.core.amount import price
 def test_a_price_has_the_digits_that_its_quantity_needs(
     amount: str, quantity: int, expected: Decimal
 ) -> None:
-    """The currency's, more for many pieces, and 30 at most."""
+    """The currency's, more for many pieces, and at most 30."""
     assert price(Decimal(amount), quantity, 2) == expected

@@ -1,4 +1,4 @@
-"""The table of causes, case by case: whose fault an error of the database is."""
+"""The table of causes: whose fault a database error is."""
 
 import pytest
 
@@ -11,7 +11,7 @@ VIEWS = (Place.CONFIRMED, Place.PURCHASES)
 @pytest.mark.parametrize(
     "state", ["22P02", "22012", "23514", "2F002", "P0001", "21000", "38000"]
 )
-def test_what_speaks_of_data_is_the_rows(place: Place, state: str) -> None:
+def test_a_data_error_is_the_rows_fault(place: Place, state: str) -> None:
     """A cast, a division, a check, a RAISE without a code of its own."""
     cause = cause_of(Symptom(state, place))
     assert cause is Cause.ROW_DATA
@@ -25,10 +25,10 @@ def test_what_speaks_of_data_is_the_rows(place: Place, state: str) -> None:
      "58030", "XX000", "40001", "25006", "F0000", "0A000", "P0002", "P0004", "44000",
      "ZZ999", "42P17"],
 )  # fmt: skip
-def test_what_is_somebody_elses_or_unknown_is_never_a_rows(
+def test_other_and_unknown_errors_are_never_a_rows_fault(
     place: Place, state: str
 ) -> None:
-    """Whatever stands behind the view; an unknown code rejects nobody."""
+    """Whatever is behind the view; an unknown code rejects no order."""
     cause = cause_of(Symptom(state, place))
     assert cause is Cause.VIEW_FAILS
     assert cause.fault is Fault.VIEW
@@ -50,10 +50,10 @@ def test_what_is_somebody_elses_or_unknown_is_never_a_rows(
         ("3D000", Cause.DATABASE_MISSING, Cause.DATABASE_MISSING),
     ],
 )
-def test_the_same_state_is_judged_by_its_place(
+def test_the_same_state_depends_on_the_place(
     state: str, of_view: Cause, of_ledger: Cause
 ) -> None:
-    """What the ledger refuses is no view's fault."""
+    """An error in the ledger is no fault of a view."""
     assert cause_of(Symptom(state, Place.PURCHASES)) is of_view
     assert cause_of(Symptom(state, Place.LEDGER)) is of_ledger
 
@@ -66,15 +66,15 @@ def test_the_same_state_is_judged_by_its_place(
         (False, Cause.READ_ONLY_SETTING),
     ],
 )
-def test_a_standby_is_told_from_a_setting(
+def test_a_standby_is_distinguished_from_a_setting(
     *, in_recovery: bool | None, cause: Cause
 ) -> None:
-    """Both answer 25006; only the standby is left for another node."""
+    """Both return 25006; only a standby is left for another node."""
     assert cause_of(Symptom("25006", in_recovery=in_recovery)) is cause
 
 
-def test_what_a_standby_cannot_tell_is_no_trouble_of_the_server() -> None:
-    """It has no position that it writes at (55000)."""
+def test_an_error_specific_to_standbys_is_no_server_trouble() -> None:
+    """A standby has no write position (55000)."""
     node = Symptom("55000", in_recovery=True)
     assert cause_of(node) is Cause.READ_ONLY_NODE
     assert cause_of(Symptom("55000")) is Cause.SERVER_TROUBLE
@@ -95,7 +95,7 @@ def test_what_a_standby_cannot_tell_is_no_trouble_of_the_server() -> None:
     ],
 )
 @pytest.mark.parametrize("place", list(Place))
-def test_a_session_that_ended_is_no_views_fault(
+def test_the_end_of_a_session_is_no_views_fault(
     place: Place, state: str, cause: Cause
 ) -> None:
     """Whatever was read when the server ended it."""

@@ -1,4 +1,4 @@
-"""Whose fault a connection is that did not come about: libpq's own words."""
+"""Why a connection failed, by libpq's messages."""
 
 import pytest
 
@@ -113,10 +113,10 @@ SAID = [
     SAID,
     ids=[ascii(s[:40]).replace("\\", "/") for _, s, _ in SAID],
 )
-def test_libpqs_words_tell_whose_fault_it_is(
+def test_libpqs_message_determines_the_cause(
     cause: Cause, said: str, words: str
 ) -> None:
-    """Each with a next step; a value that was written is not quoted."""
+    """Each with a next step; a configured value is not quoted."""
     fault = connection_fault(BEGIN + said)
     assert fault.cause is cause
     assert words in fault.what
@@ -146,13 +146,13 @@ def test_libpqs_words_tell_whose_fault_it_is(
         ("", "no answer"),
     ],
 )
-def test_an_outage_is_named_by_its_reason_alone(said: str, what: str) -> None:
-    """Where it happened is said by whoever reports it."""
+def test_an_outage_is_described_by_its_reason_alone(said: str, what: str) -> None:
+    """The caller adds the place."""
     assert connection_fault(said).what == what
 
 
-def test_of_several_hosts_what_only_a_person_can_mend_comes_first() -> None:
-    """The driver lists the failures of all of them."""
+def test_of_several_hosts_the_fault_that_a_person_must_fix_comes_first() -> None:
+    """The driver lists the failures of all hosts."""
     lines = [
         "Multiple connection attempts failed. All failures were:",
         f"- host: 'a': {BEGIN}Connection refused",
@@ -161,8 +161,8 @@ def test_of_several_hosts_what_only_a_person_can_mend_comes_first() -> None:
     assert connection_fault("\n".join(lines)).cause is Cause.TRUST
 
 
-def test_a_driver_without_words_is_an_outage() -> None:
-    """Nothing is known, so it may come back by itself."""
+def test_a_failure_without_message_is_an_outage() -> None:
+    """Nothing is known, so it may recover by itself."""
     assert connection_fault("") == ConnectionFault(
         Cause.OUTAGE, "no answer", "Check the DSN and that the server runs."
     )

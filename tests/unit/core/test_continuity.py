@@ -16,7 +16,7 @@ def mark(number: int, seconds: float = 0, timeline: int = 1) -> Mark:
     ("remembered", "ledger", "timeline", "descent"),
     [
         (mark(5), mark(5), 1, Continuity.SAME),
-        (mark(5), mark(9, 60), 1, Continuity.SAME),  # another daemon went on
+        (mark(5), mark(9, 60), 1, Continuity.SAME),  # another daemon continued
         (mark(5), mark(5), 2, Continuity.PROMOTED),
         (mark(5), mark(9, 60), 2, Continuity.PROMOTED),
         (mark(6, 60), mark(5), 1, Continuity.REWOUND),
@@ -31,7 +31,7 @@ def mark(number: int, seconds: float = 0, timeline: int = 1) -> Mark:
             mark(5),
             2,
             Continuity.REWOUND,
-        ),  # lacks more than that: a restore
+        ),  # it lacks more than that: a restore
         (mark(6, 60, 2), mark(6, 60, 2), 1, Continuity.REWOUND),
         (mark(6, 60, 2), mark(5, 0, 1), 2, Continuity.REWOUND),
         (Mark((7_001, 16_384), 5, NOW, 1), mark(5), 1, Continuity.REWOUND),
@@ -39,7 +39,7 @@ def mark(number: int, seconds: float = 0, timeline: int = 1) -> Mark:
         (None, mark(5), 1, Continuity.SAME),
     ],
 )
-def test_a_ledger_is_told_from_its_past(
+def test_a_ledger_is_compared_with_its_recorded_mark(
     remembered: Mark | None, ledger: Mark, timeline: int, descent: Continuity
 ) -> None:
     """By the mark, its time and the timeline."""
@@ -54,7 +54,7 @@ def test_a_ledger_is_told_from_its_past(
         (2, False, Continuity.UNKNOWN_HOST),
     ],
 )
-def test_without_a_memory_a_promotion_on_an_unknown_host_is_no_matter_of_course(
+def test_without_a_mark_a_promotion_on_an_unknown_host_is_suspicious(
     timeline: int,
     is_known_host: bool,  # noqa: FBT001  # a column of the table
     descent: Continuity,
@@ -65,7 +65,7 @@ def test_without_a_memory_a_promotion_on_an_unknown_host_is_no_matter_of_course(
     )
 
 
-def test_the_limit_is_what_a_standby_may_lack() -> None:
-    """Included."""
+def test_the_limit_is_the_lag_that_a_standby_may_have() -> None:
+    """Including the limit itself."""
     late = Mark(HERE, 9, NOW + LOSS_LIMIT, 1)
     assert continuity_of(late, mark(5), 2, is_known_host=True) is Continuity.PROMOTED

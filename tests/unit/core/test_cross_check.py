@@ -1,7 +1,7 @@
 from syncd.core.cross_check import FOLLOWED_SECONDS, MOST_FOLLOWED, CrossCheck
 
 
-def test_what_only_the_poll_found_is_told_once_the_patience_ends() -> None:
+def test_an_order_that_only_the_poll_found_is_reported_after_a_delay() -> None:
     """Once, and not before."""
     cross_check = CrossCheck(10)
     cross_check.found(["1", "2"], 100)
@@ -10,8 +10,8 @@ def test_what_only_the_poll_found_is_told_once_the_patience_ends() -> None:
     assert cross_check.overdue(200) == []
 
 
-def test_what_the_follower_hears_of_is_no_doubt() -> None:
-    """Whether it hears of it after the poll or had heard of it before."""
+def test_an_order_that_the_follower_received_is_not_reported() -> None:
+    """Whether it received it before the poll or afterwards."""
     cross_check = CrossCheck(10)
     cross_check.followed(["1"], 99)
     cross_check.found(["1", "2"], 100)
@@ -19,15 +19,15 @@ def test_what_the_follower_hears_of_is_no_doubt() -> None:
     assert cross_check.overdue(200) == []
 
 
-def test_what_was_heard_long_ago_counts_no_more() -> None:
-    """So that memory does not grow, and a later confirmation is looked at anew."""
+def test_old_receipts_expire() -> None:
+    """So memory stays bounded, and a later confirmation is checked anew."""
     cross_check = CrossCheck(10)
     cross_check.followed(["1"], 0)
     cross_check.found(["1"], FOLLOWED_SECONDS)
     assert cross_check.overdue(FOLLOWED_SECONDS + 12) == ["1"]
 
 
-def test_of_very_many_that_were_heard_of_the_latest_are_remembered() -> None:
+def test_of_very_many_receipts_the_latest_are_kept() -> None:
     """A transaction of a million orders is not held in memory."""
     cross_check = CrossCheck(10)
     cross_check.followed(map(str, range(MOST_FOLLOWED)), 100)

@@ -1,4 +1,4 @@
-"""Who is stuck, and who only waits."""
+"""Which components are stuck, and which only wait."""
 
 import pytest
 
@@ -29,22 +29,24 @@ CASES = [
 @pytest.mark.parametrize(
     ("stamps", "now", "parts"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
 )
-def test_a_part_is_overdue_when_its_time_is_over(
+def test_a_component_is_overdue_when_its_time_is_over(
     stamps: dict[str, Deadline], now: float, parts: list[str]
 ) -> None:
-    """However long that time is: it said so when it last moved."""
+    """However long that time is: its last report set it."""
     assert [found.component for found in overdue(stamps, now)] == parts
 
 
-def test_it_is_told_since_when_and_where() -> None:
-    """For the log's line."""
+def test_an_overdue_component_is_reported_with_its_duration() -> None:
+    """For the log line."""
     (found,) = overdue({"housekeeping": Deadline(10, 20, 8)}, 25)
     assert found == Overdue("housekeeping", 15, 8)
 
 
 @pytest.mark.parametrize(("paused", "until"), [(1.0, 90.0), (5.0, 90.0), (60.0, 150.0)])
-def test_who_was_stopped_himself_accuses_nobody(paused: float, until: float) -> None:
-    """A process that was stopped, or a machine that slept, stood still as a whole."""
+def test_a_suspended_process_makes_no_component_overdue(
+    paused: float, until: float
+) -> None:
+    """A process that was stopped, or a machine that slept, paused as a whole."""
     assert forgiven({"housekeeping": Deadline(0, 90)}, paused) == {
         "housekeeping": Deadline(0, until)
     }

@@ -1,4 +1,4 @@
-"""Text that a server's encoding cannot hold."""
+"""Text that a server's encoding cannot represent."""
 
 import pytest
 
@@ -20,7 +20,7 @@ from syncd.core.encoding import codec_of, fits, fitted, fitted_all
     ],
 )
 def test_every_server_encoding_has_a_codec(encoding: str | None, codec: str) -> None:
-    """Of those that Python and PostgreSQL may see differently, ASCII."""
+    """Where Python and PostgreSQL may differ, it is ASCII."""
     assert codec_of(encoding) == codec
 
 
@@ -36,14 +36,16 @@ def test_every_server_encoding_has_a_codec(encoding: str | None, codec: str) -> 
         ("a\udce9b", "utf-8", "a?b"),
     ],
 )
-def test_what_does_not_fit_is_a_question_mark(text: str, codec: str, told: str) -> None:
-    """Also a NUL, which no server holds, and half of a character."""
+def test_an_unsupported_character_becomes_a_question_mark(
+    text: str, codec: str, told: str
+) -> None:
+    """Also a NUL, which no server stores, and half a character."""
     assert fitted(text, codec) == told
     assert fits(text, codec) is (text == told)
 
 
-def test_every_text_of_a_list_is_made_to_fit() -> None:
-    """Also in lists within; what is no text stays."""
+def test_every_text_of_a_list_is_converted() -> None:
+    """Also in nested lists; other values are unchanged."""
     given = ["café", ("ł", [7, None]), True]
     assert fitted_all(given, "iso8859-1") == ["café", ["?", [7, None]], True]
     assert fitted_all("ł", "ascii") == "?"

@@ -1,4 +1,4 @@
-"""What a person reads when something cannot go on."""
+"""The messages of errors that an operator reads."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -28,8 +28,8 @@ VIEWS_FILE = (
 )
 SEE_ROW = "Select the row from the view to see the error, then correct the view."
 
-# Made when a test runs, not when tests are collected: so the code that makes them is
-# seen to be theirs.
+# Made when a test runs, not at collection, so that coverage attributes the code
+# that makes them to the tests.
 ERRORS: list[tuple[Callable[[], SyncdError], str, str]] = [
     (
         ViewsChangedError,
@@ -110,7 +110,7 @@ ERRORS: list[tuple[Callable[[], SyncdError], str, str]] = [
 
 
 @pytest.mark.parametrize(("make", "words", "step"), ERRORS, ids=range(len(ERRORS)))
-def test_an_error_says_what_is_wrong_and_what_to_do(
+def test_an_error_has_a_message_and_a_next_step(
     make: Callable[[], SyncdError], words: str, step: str
 ) -> None:
     """Each in one line."""
@@ -121,7 +121,7 @@ def test_an_error_says_what_is_wrong_and_what_to_do(
 
 
 def test_an_error_carries_what_its_handler_needs() -> None:
-    """The state, the view, the place, the pause, the findings that mean the same."""
+    """The state, the view, the place, the pause, the codes of the same findings."""
     row = UnreadableRowError("22P02", "confirmed_orders")
     assert (row.sqlstate, row.view) == ("22P02", "confirmed_orders")
     assert UnreadableRowError("22P02").view == "purchases"

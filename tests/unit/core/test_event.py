@@ -69,7 +69,7 @@ def refused(rules: EventRules | None = None, /, **columns: object) -> str:
 
 
 def left_out(rules: EventRules | None = None, /, **columns: object) -> list[LeftOut]:
-    """Render an order that is sent, without some of its details."""
+    """Render an order that is sent, and return the details that it omits."""
     rendered = attempt(rules, **columns)
     assert isinstance(rendered, Event), rendered
     for name in {detail.field for detail in rendered.left_out}:
@@ -88,7 +88,7 @@ def product_left_out(**keys: object) -> list[LeftOut]:
 
 
 def test_a_minimal_row_becomes_the_minimal_event() -> None:
-    """Event, email, orderid, time and products; the order's key stays at home."""
+    """Event, email, orderid, time and products; the order's key is not sent."""
     assert attempt() == Event.of(
         {
             "event": "Purchase",
@@ -144,7 +144,7 @@ def test_a_full_row_becomes_the_documented_event() -> None:
 
 
 @pytest.mark.parametrize("unknown", [None, ""])
-def test_unknown_values_are_left_out(unknown: object) -> None:
+def test_unknown_values_are_omitted(unknown: object) -> None:
     """NULL and empty text never overwrite a profile with nothing."""
     columns = (OWN_FIELDS | TEXT_FIELDS | {"custom_x"}) - {"orderid", "email"}
     event = event_of(**dict.fromkeys(columns - {"products"}, unknown))
@@ -152,7 +152,7 @@ def test_unknown_values_are_left_out(unknown: object) -> None:
     assert event == event_of()
 
 
-def test_an_unknown_value_of_a_product_is_left_out() -> None:
+def test_an_unknown_value_of_a_product_is_omitted() -> None:
     """A line without a price or a name is sent without them."""
     assert product_of(price=None, name="", category_ids=None, language="") == {
         "id": "KAN-0042",
@@ -161,12 +161,12 @@ def test_an_unknown_value_of_a_product_is_left_out() -> None:
 
 
 def test_a_column_that_is_no_field_is_not_sent() -> None:
-    """`check` reports it, nobody guesses; nor can it replace the event's name."""
+    """`check` reports it; it cannot replace the event's name either."""
     assert event_of(event="PrePurchase", created_at="2026", total=1) == event_of()
 
 
-def test_unknown_fields_names_what_squeezely_does_not_know() -> None:
-    """Sorted, exact in spelling; fields, custom fields and the key are known."""
+def test_unknown_fields_are_listed() -> None:
+    """Sorted, with exact spelling; fields, custom fields and the key are known."""
     columns = ["zip", "order_key", *OWN_FIELDS, *TEXT_FIELDS, "custom_x", "Email"]
 
     assert unknown_fields(columns) == ["Email", "zip"]
@@ -181,7 +181,7 @@ def test_unknown_fields_names_what_squeezely_does_not_know() -> None:
     [("0007", "0007"), (100417, "100417"), (Decimal(5), "5"), ("Ü-😀/1", "Ü-😀/1")],
 )
 def test_an_orderid_is_sent_as_text_unchanged(given: object, sent: str) -> None:
-    """It must equal the front end's, zeros and all."""
+    """It must equal the front end's, leading zeros included."""
     rendered = attempt(orderid=given)
 
     assert isinstance(rendered, Event)
@@ -190,8 +190,8 @@ def test_an_orderid_is_sent_as_text_unchanged(given: object, sent: str) -> None:
 
 @pytest.mark.parametrize("column", ["orderid", "email", "products"])
 @pytest.mark.parametrize("missing", [None, "", "absent"])
-def test_what_is_missing_may_still_come(column: str, missing: str | None) -> None:
-    """A later transaction may add lines or an address: tried again, not rejected."""
+def test_a_missing_field_may_still_come(column: str, missing: str | None) -> None:
+    """A later transaction may add lines or an address: retried, not rejected."""
     row = {"orderid": "W-1", "email": "a@example.com", "products": [{"id": "1"}]}
     row[column] = missing  # type: ignore[assignment]  # a column of any type
     if missing == "absent":
@@ -204,7 +204,7 @@ def test_what_is_missing_may_still_come(column: str, missing: str | None) -> Non
 
 
 def test_an_order_without_lines_may_still_get_them() -> None:
-    """An empty list of products is what an aggregate over no lines gives."""
+    """An aggregate over no lines returns an empty list."""
     assert isinstance(attempt(products=[]), Incomplete)
 
 
@@ -214,15 +214,15 @@ def test_an_order_without_lines_may_still_get_them() -> None:
     ids=lambda value: repr(value)[:12].replace("\\", "/"),
 )
 def test_an_unusable_orderid_is_refused(orderid: object) -> None:
-    """One that nobody can read merges with nothing; the reason stays short."""
+    """An unreadable one merges with nothing; the reason stays short."""
     assert "orderid" in refused(orderid=orderid)
     assert len(refused(orderid=orderid)) < 200
 
 
 @pytest.mark.parametrize("blank", ["   ", "\u200b", "\ufeff \u00a0", "\x00\t"])
 @pytest.mark.parametrize("column", ["orderid", "email"])
-def test_a_blank_identity_is_a_missing_one(column: str, blank: str) -> None:
-    """A blank orderid would merge strangers' orders; it may still come."""
+def test_a_blank_identity_is_missing(column: str, blank: str) -> None:
+    """A blank orderid would merge unrelated orders; it may still come."""
     rendered = attempt(**{column: blank})
 
     assert isinstance(rendered, Incomplete)
@@ -232,8 +232,8 @@ def test_a_blank_identity_is_a_missing_one(column: str, blank: str) -> None:
 @pytest.mark.parametrize(
     "edge", [" ", "\t", "\n", "\u00a0", "\u200b", "\ufeff", "\u2028"]
 )
-def test_nothing_invisible_at_the_ends_of_a_text_is_sent(edge: str) -> None:
-    """Not of ids, by which the front end's purchase is found, nor of any text."""
+def test_invisible_characters_at_the_ends_of_a_text_are_not_sent(edge: str) -> None:
+    """Neither in ids, which identify the front end's purchase, nor in other texts."""
     event = event_of(
         orderid=f"{edge}W-1{edge}",
         email=f"{edge}maud@example.com{edge}",
@@ -269,8 +269,8 @@ def test_nothing_invisible_at_the_ends_of_a_text_is_sent(edge: str) -> None:
     )
 
 
-def test_every_blank_that_unicode_knows_is_invisible() -> None:
-    """What `str.isspace` calls a blank, the controls, and what joins or turns text."""
+def test_every_unicode_space_is_invisible() -> None:
+    """Those of `str.isspace`, controls, and characters that join or turn text."""
     named = {chr(c) for c in range(0x3001) if chr(c).isspace()}
     controls = {chr(c) for c in [*range(0x20), *range(0x7F, 0xA0)]}
 
@@ -289,7 +289,7 @@ def test_every_blank_that_unicode_knows_is_invisible() -> None:
     ],
 )
 def test_an_address_or_its_sha256_passes_unchanged(email: str) -> None:
-    """The vendor documents no normalising, so none is done."""
+    """The vendor documents no normalisation, so there is none."""
     assert event_of(email=email)["email"] == email
 
 
@@ -330,8 +330,8 @@ def test_an_unusable_email_is_refused(email: object) -> None:
     "text",
     ["Zoë", "😀 Jansen", "tab\there", "line\nbreak", "nul\x00l", '"quoted\\', "Jan P."],
 )
-def test_a_name_is_sent_as_it_is(text: str) -> None:
-    """Emoji and control characters survive the JSON; no order is lost for a tab."""
+def test_a_name_is_sent_unchanged(text: str) -> None:
+    """Emoji and control characters survive the JSON; a tab rejects no order."""
     event = event_of(firstname=text, custom_note=text)
     product = product_of(name=text)
 
@@ -345,8 +345,8 @@ def test_a_name_is_sent_as_it_is(text: str) -> None:
     [MEGABYTE, "x" * (MAX_TEXT + 1), 10**5_000, "half \ud83d", True, [], {}, 1.5],
     ids=["1 MB", "long", "digits", "surrogate", "bool", "list", "dict", "float"],
 )
-def test_what_is_no_usable_text_is_left_out_briefly(value: object) -> None:
-    """The purchase goes without it; the reason never carries the value."""
+def test_an_unusable_text_is_omitted_with_a_short_reason(value: object) -> None:
+    """The purchase is sent without it; the reason never contains the value."""
     ((field, reason),) = left_out(lastname=value)
     assert field == "lastname"
     assert len(reason) < 100
@@ -355,8 +355,8 @@ def test_what_is_no_usable_text_is_left_out_briefly(value: object) -> None:
     assert len(reason) < 100
 
 
-def test_a_text_of_the_greatest_length_passes() -> None:
-    """The bound itself is allowed."""
+def test_a_text_of_the_maximal_length_passes() -> None:
+    """The limit is inclusive."""
     assert event_of(city="x" * MAX_TEXT)["city"] == "x" * MAX_TEXT
 
 
@@ -376,7 +376,7 @@ def test_a_text_of_the_greatest_length_passes() -> None:
         ("checkin_date", "2026-12-31", "2026-12-31"),
     ],
 )
-def test_a_field_with_a_documented_form_has_it(
+def test_a_field_with_a_documented_form_is_converted_to_it(
     field: str, given: str, sent: str
 ) -> None:
     """Countries, genders, dates and consents are sent only in the vendor's form."""
@@ -403,18 +403,16 @@ def test_a_field_with_a_documented_form_has_it(
         ("checkout_date", "tomorrow"),
     ],
 )
-def test_a_detail_of_another_form_does_not_cost_the_purchase(
-    field: str, given: str
-) -> None:
-    """It is left out, and named with what it should be."""
+def test_an_invalid_detail_does_not_reject_the_purchase(field: str, given: str) -> None:
+    """It is omitted, and named with the expected form."""
     ((name, reason),) = left_out(**{field: given})
     assert name == field
     assert reason.startswith("is not ")
     assert given not in reason
 
 
-def test_each_detail_that_is_left_out_is_named() -> None:
-    """In the view's order, beside what is good."""
+def test_each_omitted_detail_is_named() -> None:
+    """In the view's order, beside valid ones."""
     details = left_out(country="Netherlands", city="Delft", phone=[], totalvalue=-1)
     assert [detail.field for detail in details] == ["totalvalue", "country", "phone"]
 
@@ -429,8 +427,8 @@ def test_a_currency_has_three_capital_letters(given: str) -> None:
 
 
 @pytest.mark.parametrize("currency", ["EURO", "€", "E1R", "EU", "ﬀA", 978, True])
-def test_another_currency_is_left_out_unless_it_is_asked_for(currency: object) -> None:
-    """Without one the account's own is meant; a shop with several must know."""
+def test_another_currency_is_omitted_unless_one_is_required(currency: object) -> None:
+    """Without one the account's own is assumed; a shop with several must send it."""
     ((field, _),) = left_out(currency=currency)
     assert field == "currency"
     assert refused(EventRules(require_currency=True), currency=currency) == (
@@ -463,8 +461,8 @@ def test_a_locale_is_sent_as_a_language_code(given: str, sent: str) -> None:
 @pytest.mark.parametrize(
     "language", ["es-419", "n", "dutch", "nl-", "nl-NL-x", "nl NL", 1, True, []]
 )
-def test_another_language_is_left_out(language: object) -> None:
-    """A tag that the vendor would not know; never fatal unless it is asked for."""
+def test_another_language_is_omitted(language: object) -> None:
+    """The vendor would not know the tag; it is fatal only if a language is required."""
     assert [d.field for d in left_out(language=language)] == ["language"]
     assert [d.field for d in product_left_out(language=language)] == [
         "products.language"
@@ -569,7 +567,7 @@ def test_an_amount_has_the_digits_of_its_currency(
 def test_a_price_keeps_the_digits_that_its_quantity_needs(
     given: str, quantity: int, sent: str
 ) -> None:
-    """A pack of 300 at a third of a cent each costs what the shop says."""
+    """A pack of 300 at a third of a cent each costs the shop's total."""
     line = product_of(price=Decimal(given), quantity=quantity)
     assert line["price"] == Decimal(sent)
 
@@ -582,7 +580,7 @@ def test_a_price_keeps_the_digits_that_its_quantity_needs(
 def test_a_lines_sum_differs_by_no_more_than_the_currencys_last_digit(
     price: Decimal, quantity: int, currency: str
 ) -> None:
-    """Price times quantity as sent, beside the view's."""
+    """Price times quantity as sent, compared with the view's."""
     line = {"id": "A", "quantity": quantity, "price": price}
     (sent,) = event_of(currency=currency, products=[line])["products"]
     last = Decimal(1).scaleb(-digits_of(currency))
@@ -602,8 +600,8 @@ def test_a_lines_sum_differs_by_no_more_than_the_currencys_last_digit(
         10**30,
     ],
 )
-def test_what_is_no_amount_is_sent_nowhere(amount: object) -> None:
-    """NaN, infinity and the absurd reach no field that holds a number."""
+def test_an_invalid_amount_is_never_sent(amount: object) -> None:
+    """NaN, infinity and absurd values reach no numeric field."""
     assert [d.field for d in left_out(totalvalue=amount)] == ["totalvalue"]
     assert [d.field for d in left_out(custom_x=amount)] == ["custom_x"]
     assert [d.field for d in product_left_out(price=amount)] == ["products.price"]
@@ -621,7 +619,7 @@ def test_an_amount_must_be_a_number(amount: object) -> None:
     assert "quantity" in product_refused(quantity=amount)
 
 
-def test_a_negative_amount_is_left_out() -> None:
+def test_a_negative_amount_is_omitted() -> None:
     """No refund event is known; a negative total would be a wrong purchase."""
     assert left_out(totalvalue=Decimal("-0.01")) == [
         LeftOut("totalvalue", "is negative")
@@ -666,13 +664,13 @@ def test_another_quantity_is_refused(quantity: object) -> None:
     ],
 )
 def test_a_custom_field_keeps_its_type(given: object, sent: str) -> None:
-    """Texts, numbers of any sign and booleans are the account's to define."""
+    """The account defines texts, numbers of any sign and booleans."""
     assert ENCODER.encode(event_of(custom_x=given)["custom_x"]) == sent.encode()
 
 
 @pytest.mark.parametrize("value", ["x" * (MAX_TEXT + 1), [], {}, [1], {"a": 1}, 1.5])
 def test_a_custom_field_is_a_short_text_or_a_number(value: object) -> None:
-    """Lists, objects and long texts are left out, naming the field."""
+    """Lists, objects and long texts are omitted, naming the field."""
     assert [d.field for d in left_out(custom_x=value)] == ["custom_x"]
 
 
@@ -681,7 +679,7 @@ def test_a_custom_field_is_a_short_text_or_a_number(value: object) -> None:
 
 @pytest.mark.parametrize("products", ["x", "[]", {}, {"id": "1"}, 7, True, ()])
 def test_products_are_a_json_array(products: object) -> None:
-    """Only then can they be read."""
+    """Otherwise they cannot be read."""
     assert refused(products=products) == "products is not a JSON array"
 
 
@@ -706,11 +704,11 @@ def test_a_product_id_that_is_a_number_becomes_text(
 
 @pytest.mark.parametrize("sku", [None, " ", "A\x00B", "A\nB", True, [], "\ud83d"])
 def test_a_line_without_a_usable_id_is_refused(sku: object) -> None:
-    """Never invent an id; a bad SKU cannot be cured by waiting."""
+    """An id is never invented; a bad SKU does not improve by waiting."""
     assert "id" in product_refused(id=sku)
 
 
-def test_an_unknown_product_key_is_left_out() -> None:
+def test_an_unknown_product_key_is_omitted() -> None:
     """A misspelt key in the view is named, briefly, instead of being sent."""
     assert product_left_out(prijs=1) == [
         LeftOut("products.prijs", "is no field of a product")
@@ -722,7 +720,7 @@ def test_an_unknown_product_key_is_left_out() -> None:
 
 @pytest.mark.parametrize("categories", ["a", {}, [None], [["a"]], [True]])
 def test_category_ids_are_an_array_of_texts(categories: object) -> None:
-    """Numbers become text, anything else is left out."""
+    """Numbers become text, anything else is omitted."""
     fields = [d.field for d in product_left_out(category_ids=categories)]
     assert fields == ["products.category_ids"]
     assert product_of(category_ids=[7, "b"])["category_ids"] == ["7", "b"]
@@ -748,8 +746,8 @@ def test_category_ids_are_an_array_of_texts(categories: object) -> None:
         ("", TIME),
     ],
 )
-def test_a_time_is_written_in_amsterdam_wall_time(given: object, sent: str) -> None:
-    """ATOM form: whole seconds, numeric offset, right whether it is honoured or not."""
+def test_a_time_is_written_in_amsterdam_local_time(given: object, sent: str) -> None:
+    """ATOM form: whole seconds, numeric offset, correct whether it is used or not."""
     assert event_of(timestamp=given)["timestamp"] == sent
 
 
@@ -766,10 +764,10 @@ def test_a_time_is_written_in_amsterdam_wall_time(given: object, sent: str) -> N
         (ZoneInfo("Asia/Tokyo"), "2026-11-20", "2026-11-19T16:00:00+01:00"),
     ],
 )
-def test_a_time_without_a_zone_takes_the_rules_zone(
+def test_a_time_without_a_zone_takes_the_configured_zone(
     zone: ZoneInfo, given: object, sent: str
 ) -> None:
-    """Also a date, and the hours that summer time repeats or skips."""
+    """Also a date, and the hours that daylight saving time repeats or skips."""
     assert event_of(EventRules(zone=zone), timestamp=given)["timestamp"] == sent
 
 
@@ -784,12 +782,12 @@ def test_a_time_without_a_zone_takes_the_rules_zone(
     ],
 )
 def test_a_future_time_is_sent_as_now(given: object) -> None:
-    """Clocks of shops run ahead; the API may refuse what has not happened."""
+    """A shop's clock may be ahead; the API may refuse a time in the future."""
     assert event_of(timestamp=given)["timestamp"] == "2026-11-20T15:00:00+01:00"
 
 
 def test_a_future_time_in_the_repeated_hour_is_sent_as_now() -> None:
-    """Wall clocks of one zone compare without the fold; moments must not."""
+    """Local times of one zone compare without the fold; instants must not."""
     now = datetime(2026, 10, 25, 2, 40, tzinfo=AMSTERDAM)
     later = now.replace(minute=30, fold=1)
     row = {"orderid": "1", "email": "a@example.com", "products": [{"id": "1"}]}
@@ -821,8 +819,8 @@ def test_a_future_time_in_the_repeated_hour_is_sent_as_now() -> None:
         {},
     ],
 )
-def test_what_is_no_time_gives_way_to_the_time_of_confirmation(given: object) -> None:
-    """The reason shows the form that is expected."""
+def test_an_invalid_time_is_replaced_by_the_time_of_confirmation(given: object) -> None:
+    """The reason shows the expected form."""
     rendered = attempt(timestamp=given)
 
     assert isinstance(rendered, Event)
@@ -830,8 +828,8 @@ def test_what_is_no_time_gives_way_to_the_time_of_confirmation(given: object) ->
     assert rendered.left_out == (LeftOut("timestamp", f"is not a time like {TIME}"),)
 
 
-def test_an_order_of_no_time_that_a_clock_shows_is_refused() -> None:
-    """The ledger holds no such time; a caller's mistake is a reason, no exception."""
+def test_an_order_without_a_usable_time_is_refused() -> None:
+    """The ledger has no such order; a caller's mistake gives a reason, no exception."""
     row = {"orderid": "1", "email": "a@example.com", "products": [{"id": "1"}]}
     first = datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))
     rendered = render(row, first, EventRules(), NOW)
@@ -839,7 +837,7 @@ def test_an_order_of_no_time_that_a_clock_shows_is_refused() -> None:
     assert rendered == Rejection("confirmed_at is not a usable time", "1")
 
 
-# Whatever a view may hold
+# Any row of a view
 
 ATOM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d(:\d\d)?")
 

@@ -1,4 +1,4 @@
-"""What differs between two events, and between an event and a fingerprint."""
+"""Differences between two events, and between an event and a fingerprint."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -24,7 +24,7 @@ EVENT = {"event": "Purchase", "email": "mila@example.com", "products": [MUG, TEA
 SEAL = FingerprintKey.of("secret")
 
 
-def told(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
+def differences(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
     changes = compare(places(before), places(after))
     return [f"{c.kind} {c.place.field} {c.place.product}".strip() for c in changes]
 
@@ -60,15 +60,15 @@ CASES = [
 def test_events_are_compared_field_by_field(
     after: dict[str, object], expected: list[str]
 ) -> None:
-    """Products by id, whatever their order; a line that came or went is one change."""
-    assert told(EVENT, after) == expected
+    """Products by id, in any order; an added or removed line is one change."""
+    assert differences(EVENT, after) == expected
 
 
 @pytest.mark.parametrize(("after", "expected"), CASES)
-def test_a_fingerprint_tells_as_much_without_the_values(
+def test_a_fingerprint_shows_the_same_differences_without_values(
     after: dict[str, object], expected: list[str]
 ) -> None:
-    """Only the product of a line that went is not known."""
+    """Only the product of a removed line is unknown."""
     sent = unpack(pack(SEAL.take("7", places(EVENT))))
     changes = against_fingerprints(SEAL, "7", sent, places(after))
     found = [f"{c.kind} {c.place.field} {c.place.product}".strip() for c in changes]
@@ -83,8 +83,8 @@ def test_a_fingerprint_tells_as_much_without_the_values(
     ]
 
 
-def test_a_change_carries_both_values() -> None:
-    """What was, and what is."""
+def test_a_change_has_both_values() -> None:
+    """The old and the new one."""
     (change,) = compare(places(EVENT), places(EVENT | {"email": "x@example.com"}))
     assert (change.before, change.after) == ("mila@example.com", "x@example.com")
     added, removed = compare({FieldPath("zip"): 7}, {FieldPath("city"): 8})
@@ -92,8 +92,8 @@ def test_a_change_carries_both_values() -> None:
     assert (removed.before, removed.after) == (7, None)
 
 
-def test_an_event_is_taken_apart_into_its_places() -> None:
-    """A line is its product's id; each of its other fields has a place of its own."""
+def test_an_event_is_split_into_field_paths() -> None:
+    """A line is its product's id; each of its other fields has a path of its own."""
     assert places({"products": [{"id": 7, "quantity": 2}]}) == {
         FieldPath("products", "7"): "7",
         FieldPath("products.quantity", "7"): 2,
@@ -101,21 +101,21 @@ def test_an_event_is_taken_apart_into_its_places() -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), [("12", 12), (Decimal(12), "12")])
-def test_a_number_is_no_text(one: object, other: object) -> None:
+def test_a_number_differs_from_its_text(one: object, other: object) -> None:
     """Squeezely reads them differently."""
-    assert told({"custom_x": one}, {"custom_x": other}) == ["changed custom_x"]
+    assert differences({"custom_x": one}, {"custom_x": other}) == ["changed custom_x"]
     sent = SEAL.take("7", {FieldPath("custom_x"): one})
     assert against_fingerprints(SEAL, "7", sent, {FieldPath("custom_x"): other})
 
 
-def test_fingerprints_stay_as_they_were_made() -> None:
-    """The ledger holds those of orders that were sent by earlier versions."""
+def test_fingerprints_are_stable() -> None:
+    """The ledger has those of orders that earlier versions sent."""
     assert SEAL.take("7", {FieldPath("a"): "x"}) == {FieldPath("a"): "5906f2bf"}
     assert SEAL.key_id == b"t\xa8G1"
 
 
-def test_a_fingerprint_gives_nothing_away() -> None:
-    """Without the key it cannot be made; equal values of two orders do not show."""
+def test_a_fingerprint_reveals_nothing() -> None:
+    """It cannot be made without the key; equal values of two orders differ."""
     found = places(EVENT)
     prints = [
         set(pack(SEAL.take("7", found)).values()),
@@ -137,7 +137,9 @@ def test_a_fingerprint_gives_nothing_away() -> None:
         st.tuples(st.text(), st.sampled_from(["", "0a1b2c3d", "ffffffff"])), st.text()
     )
 )
-def test_what_is_packed_comes_out_again(prints: dict[tuple[str, str], str]) -> None:
-    """Whatever a custom field is called."""
+def test_packed_fingerprints_are_unpacked_unchanged(
+    prints: dict[tuple[str, str], str],
+) -> None:
+    """Whatever a custom field's name is."""
     taken = {FieldPath(*place): text for place, text in prints.items()}
     assert unpack(pack(taken)) == taken

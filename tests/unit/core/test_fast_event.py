@@ -1,4 +1,4 @@
-"""Plain rows: made quickly, and never otherwise than `core.purchase` makes them."""
+"""Plain rows are rendered fast, and never differently from `core.purchase`."""
 
 import json
 import subprocess
@@ -42,7 +42,7 @@ ROW: dict[str, Any] = {
 def both(
     text: str, rules: EventRules | None = None, *, with_profile: bool = True
 ) -> tuple[Event | None, object]:
-    """Make an event the quick way and the long way."""
+    """Render an event in the fast way and in the full one."""
     rules = rules or EventRules(zone=ZoneInfo("Europe/Amsterdam"))
     row = DECODER.decode(text)
     plain = FastRenderer(row.keys(), rules, with_profile=with_profile)
@@ -93,12 +93,12 @@ rows = st.builds(
         st.just(ZoneInfo("Europe/Amsterdam")),
     ),
 )
-def test_a_plain_row_makes_the_same_event(
+def test_a_plain_row_has_the_same_event(
     row: dict[str, Any],
     with_profile: bool,  # noqa: FBT001  # Hypothesis draws it
     rules: EventRules,
 ) -> None:
-    """Whatever the row holds: the same event, to the letter, or it is not plain."""
+    """For any row: the same event, byte for byte, or the row is not plain."""
     quick, long = both(json.dumps(row), rules, with_profile=with_profile)
     if quick is not None:
         assert isinstance(long, Event), (row, long)
@@ -126,16 +126,16 @@ def test_a_plain_row_makes_the_same_event(
         {"products": [LINE | {"name": "", "category_ids": ["a"], "language": "nl"}]},
     ],
 )
-def test_what_most_shops_give_is_plain(given: dict[str, Any]) -> None:
-    """So that it is made quickly."""
+def test_usual_rows_are_plain(given: dict[str, Any]) -> None:
+    """So they are rendered fast."""
     quick, long = both(json.dumps(ROW | given))
     assert quick is not None
     assert isinstance(long, Event)
     assert (quick.orderid, quick.event) == (long.orderid, long.event)
 
 
-def test_whole_amounts_are_written_without_a_point() -> None:
-    """As `core.event` writes them, in fields, lines and the shop's own fields."""
+def test_whole_amounts_are_written_without_a_decimal_point() -> None:
+    """As `core.event` writes them, in fields, lines and custom fields."""
     row = ROW | {"totalvalue": 25.0, "custom_points": 3.0}
     row |= {"products": [LINE | {"price": 12.0, "quantity": 2.0}]}
     quick, _ = both(json.dumps(row))
@@ -177,8 +177,8 @@ def test_whole_amounts_are_written_without_a_point() -> None:
         {"products": [LINE | {"language": "Dutch"}]},
     ],
 )
-def test_what_needs_a_word_is_not_plain(given: dict[str, Any]) -> None:
-    """It is looked at longer, and sent, waited for or rejected by that."""
+def test_a_row_that_needs_a_note_is_not_plain(given: dict[str, Any]) -> None:
+    """It is rendered in full, and then sent, postponed or rejected."""
     quick, _ = both(json.dumps(ROW | given))
     assert quick is None
 
@@ -190,21 +190,21 @@ def test_what_needs_a_word_is_not_plain(given: dict[str, Any]) -> None:
         (EventRules(require_currency=True), {"currency": None}),
     ],
 )
-def test_a_shops_own_demands_hold(rules: EventRules, given: dict[str, Any]) -> None:
-    """A row that lacks what the shop demands is not plain."""
+def test_a_shops_requirements_apply(rules: EventRules, given: dict[str, Any]) -> None:
+    """A row that lacks a required field is not plain."""
     assert both(json.dumps(ROW | given), rules)[0] is None
 
 
-def test_a_time_that_is_still_to_come_is_now() -> None:
-    """As `core.purchase` has it."""
+def test_a_future_time_is_sent_as_now() -> None:
+    """As `core.purchase` does."""
     plain = FastRenderer(ROW, EventRules(), with_profile=True)
     made = plain.purchase(json.dumps(ROW), NOW + timedelta(hours=1), NOW)
     assert made is not None
     assert made.event["timestamp"] == "2026-11-25T13:00:00+01:00"
 
 
-def test_an_order_of_the_past_says_nothing_of_the_customer() -> None:
-    """Neither known fields nor the shop's own; wrong ones make no difference."""
+def test_a_past_order_omits_the_customers_fields() -> None:
+    """Neither known fields nor custom ones; invalid ones make no difference."""
     row = ROW | {"firstname": 7, "country": "nowhere", "custom_gift": {}}
     quick, long = both(json.dumps(row), with_profile=False)
     assert isinstance(long, Event)
@@ -241,8 +241,8 @@ assert len(made) == 8 and all(made)
 
 
 @pytest.mark.parametrize("more", [(), ("city",), ("city", "custom_size")])
-def test_several_threads_may_begin_at_once(more: tuple[str, ...]) -> None:
-    """As the workers of a daemon do; the process would die of a type half made."""
+def test_several_threads_may_start_at_once(more: tuple[str, ...]) -> None:
+    """As a daemon's workers do; a half-initialised type would crash the process."""
     command = [sys.executable, "-c", AT_ONCE, *more]
     processes = [subprocess.Popen(command) for _ in range(4)]
     assert [process.wait(30) for process in processes] == [0] * 4

@@ -40,7 +40,7 @@ INVALID: list[tuple[Callable[[object], object], object, str]] = [
 
 
 @pytest.mark.parametrize(("rule", "value", "words"), INVALID, ids=range(len(INVALID)))
-def test_what_cannot_be_sent_is_told_in_plain_words(
+def test_an_invalid_value_has_a_plain_reason(
     rule: Callable[[object], object], value: object, words: str
 ) -> None:
     """Each rule has its own."""
@@ -49,8 +49,8 @@ def test_what_cannot_be_sent_is_told_in_plain_words(
     assert str(refused.value) == words
 
 
-def test_the_longest_text_and_the_least_amounts_pass() -> None:
-    """1000 characters; one piece; nothing to pay."""
+def test_the_longest_text_and_the_smallest_amounts_pass() -> None:
+    """1000 characters; one piece; a total of 0."""
     assert as_text("x" * 1000) == "x" * 1000
     assert as_quantity(1) == 1
     assert as_total(0, 2) == 0

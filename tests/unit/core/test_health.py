@@ -192,8 +192,8 @@ def changed(vitals: HealthInputs, values: dict[str, object]) -> HealthInputs:
 REFUSED = FailedStart("start", "web2", NOW - minutes(300), ["x"], "no key", "set it")
 
 
-def test_a_start_that_was_refused_before_the_living_began_is_over() -> None:
-    """Nobody tries again on that host; one that comes after them all is told."""
+def test_a_refused_start_before_a_running_daemon_started_is_obsolete() -> None:
+    """Another one is not retried on that host; one after all daemons is reported."""
     later = replace(REFUSED, at=NOW - minutes(1))
     assert assess(replace(WELL, failed_start=REFUSED)).verdict == "healthy"
     assert assess(replace(WELL, failed_start=later)).verdict == "degraded"
@@ -209,8 +209,8 @@ def test_a_start_that_was_refused_before_the_living_began_is_over() -> None:
         ("reload", "new settings were refused 1 h ago, and the old ones are used"),
     ],
 )
-def test_a_start_that_failed_says_which_and_why(kind: str, words: str) -> None:
-    """With the reason that it gave, and its hint."""
+def test_a_failed_start_is_reported_with_its_reason(kind: str, words: str) -> None:
+    """And with its hint."""
     failed = FailedStart(kind, "web2", HOUR_AGO, ["x"], "no key", "set it")
     (reason, *_) = assess(replace(WELL, members=[], failed_start=failed)).reasons
     assert reason.text == f"{words}: no key"
@@ -232,7 +232,7 @@ def test_a_start_that_failed_says_which_and_why(kind: str, words: str) -> None:
         ),
     ],
 )
-def test_views_over_other_keys_or_tables_are_down(
+def test_views_with_other_keys_or_tables_are_down(
     values: dict[str, object], words: str, step: str
 ) -> None:
     """Nothing new is captured until a person acts."""
@@ -241,21 +241,21 @@ def test_views_over_other_keys_or_tables_are_down(
     assert (health.verdict, reason.text, reason.next_step) == ("down", words, step)
 
 
-def test_a_pause_says_since_when_and_why() -> None:
-    """Why, when a reason was given."""
+def test_a_pause_is_shown_with_its_beginning_and_reason() -> None:
+    """The reason only when one was given."""
     assert Pause("sending", HOUR_AGO).line() == "paused since 2026-11-20 11:00:00+0000"
     assert Pause("sending", HOUR_AGO, "sale").line().endswith("+0000 (sale)")
 
 
 def test_a_feed_without_trouble_is_healthy() -> None:
-    """There is nothing to say."""
+    """It has no reasons."""
     assert assess(WELL) == Health([])
     assert (assess(WELL).verdict, int(assess(WELL).severity)) == ("healthy", 0)
     assert assess(changed(WELL, {"waiting": 5, "lag": minutes(9)})).reasons == []
 
 
 @pytest.mark.parametrize(("values", "words", "step"), DEGRADED)
-def test_a_feed_is_degraded_when_it_goes_on_but_somebody_should_look(
+def test_a_feed_is_degraded_when_it_runs_but_needs_attention(
     values: dict[str, object], words: str, step: str
 ) -> None:
     """One reason, with the next command."""
@@ -269,7 +269,7 @@ def test_a_feed_is_degraded_when_it_goes_on_but_somebody_should_look(
 def test_a_notice_leaves_a_feed_healthy(
     values: dict[str, object], words: str, step: str | None
 ) -> None:
-    """It is shown all the same."""
+    """It is shown nevertheless."""
     health = assess(changed(WELL, values))
     assert health.verdict == "healthy"
     assert [r.severity for r in health.reasons] == [Severity.NOTICE]
@@ -290,10 +290,10 @@ def test_a_notice_leaves_a_feed_healthy(
         (0, 0, "healthy"),
     ],
 )
-def test_orders_that_are_refused_one_after_the_other_wake_somebody(
+def test_many_refused_orders_in_a_row_are_reported(
     orders: int, rejected: int, verdict: str
 ) -> None:
-    """More than a fifth and at least five are the view's fault; it comes first."""
+    """More than a fifth and at least five are the view's fault, the first reason."""
     refusals = RecentRefusals(orders, rejected, "email is missing")
     health = assess(changed(WELL, {"refusals": refusals, "rejected": rejected}))
     known = {"healthy": "degraded"}.get(verdict, verdict) if rejected else verdict
@@ -304,8 +304,8 @@ def test_orders_that_are_refused_one_after_the_other_wake_somebody(
         )
 
 
-def test_an_outbox_that_cannot_be_read_is_told_once() -> None:
-    """Not with its faults besides."""
+def test_an_unreadable_outbox_is_reported_once() -> None:
+    """Not also with its faults."""
     values: dict[str, object] = {"outbox_fault": "cannot be read", "outbox_faults": 3}
     assert len(assess(changed(WELL, values)).reasons) == 1
 
@@ -350,17 +350,17 @@ def test_an_outbox_that_cannot_be_read_is_told_once() -> None:
         ),
     ],
 )
-def test_a_feed_that_nobody_serves_is_down(
+def test_a_feed_without_a_running_daemon_is_down(
     vitals: HealthInputs, words: str, step: str
 ) -> None:
-    """Dead, stopped, silent, or no pass lately."""
+    """Dead, stopped, silent, or no recent pass."""
     health = assess(vitals)
     assert (health.verdict, int(health.severity)) == ("down", 2)
     assert (health.reasons[0].text, health.reasons[0].next_step) == (words, step)
 
 
 def test_passes_of_run_once_are_enough() -> None:
-    """What waits between two of them is told."""
+    """Orders that wait between two of them are reported."""
     assert assess(PASSES).verdict == "healthy"
     assert assess(replace(PASSES, moved_at=None)).verdict == "healthy"
     waiting = assess(replace(PASSES, waiting=2))
@@ -371,20 +371,20 @@ def test_passes_of_run_once_are_enough() -> None:
 
 
 def test_a_second_daemon_makes_up_for_a_dead_one() -> None:
-    """One that lives and beats is enough; a new one has time for its first beat."""
+    """One with a heartbeat is enough; a new one has time for its first."""
     assert assess(replace(WELL, members=[DEAD, ALIVE])).verdict == "healthy"
     started = replace(ALIVE, started_at=NOW - minutes(1))
     late = replace(WELL, members=[started], heartbeat_at=NOW - timedelta(days=2))
     assert assess(late).verdict == "healthy"
 
 
-def test_a_watermark_that_no_daemon_moves_is_not_held_back() -> None:
+def test_a_watermark_without_a_daemon_is_not_held_back() -> None:
     """The missing daemon is the reason."""
     health = assess(replace(WELL, members=[DEAD], held_back=minutes(90)))
     assert len(health.reasons) == 1
 
 
-def test_the_worst_reason_stands_first_and_gives_the_verdict() -> None:
+def test_the_worst_reason_is_first_and_determines_the_verdict() -> None:
     """Others of the same severity keep their order."""
     worst = replace(WELL, members=[DEAD], rejected=1, held=1, is_proven=False)
     health = assess(worst)
@@ -408,18 +408,20 @@ def test_the_worst_reason_stands_first_and_gives_the_verdict() -> None:
         (200_000, "2 d 7 h"),
     ],
 )
-def test_a_span_is_told_in_its_two_largest_units(seconds: float, text: str) -> None:
-    """Cut, not rounded; never negative."""
+def test_a_duration_is_shown_in_its_two_largest_units(
+    seconds: float, text: str
+) -> None:
+    """Truncated, not rounded; never negative."""
     assert span(timedelta(seconds=seconds)) == text
 
 
-def test_counts_are_read_as_words() -> None:
-    """With the noun's plural, and thousands apart."""
+def test_counts_are_shown_with_their_noun() -> None:
+    """In the plural, with thousands separators."""
     assert [count(n) for n in (0, 1, 1_000)] == ["0 orders", "1 order", "1,000 orders"]
 
 
-def test_a_host_is_named_without_its_boot() -> None:
-    """The ledger keeps more, to tell the dead from the living."""
+def test_a_host_is_shown_without_its_boot_id() -> None:
+    """The ledger stores more, to tell dead instances from running ones."""
     assert ALIVE.machine == "web1"
 
 
@@ -442,21 +444,19 @@ MOMENT = timedelta(microseconds=1)
         (replace(WELL, lag=minutes(10) - MOMENT, waiting=1), "healthy"),
     ],
 )
-def test_each_limit_is_reached_at_its_moment(
-    vitals: HealthInputs, verdict: str
-) -> None:
+def test_each_limit_is_exact(vitals: HealthInputs, verdict: str) -> None:
     """Not a microsecond before or after."""
     assert assess(vitals).verdict == verdict
 
 
 def test_a_watermark_that_is_not_held_back_is_no_notice() -> None:
-    """One that is, by however little, is one."""
+    """Held back by any duration, it is one."""
     assert assess(replace(WELL, held_back=timedelta(0))).reasons == []
     assert len(assess(replace(WELL, held_back=timedelta(seconds=1))).reasons) == 1
 
 
-def test_a_daemon_that_stopped_is_told_from_passes_by_its_heartbeat() -> None:
-    """One at the moment of its start is one; none since then is a pass."""
+def test_a_stopped_daemon_is_distinguished_from_passes_by_its_heartbeat() -> None:
+    """One at the moment of its start counts; an instance without any is a pass."""
     stopped = replace(DEAD, stopped_at=NOW - minutes(5))
     began = replace(WELL, members=[stopped], heartbeat_at=stopped.started_at)
     assert assess(began).verdict == "down"
@@ -464,8 +464,8 @@ def test_a_daemon_that_stopped_is_told_from_passes_by_its_heartbeat() -> None:
     assert assess(before).verdict == "healthy"
 
 
-def test_of_several_that_are_dead_the_newest_is_told() -> None:
-    """Whichever was read first."""
+def test_of_several_dead_daemons_the_newest_is_reported() -> None:
+    """In whichever order they were read."""
     newer = replace(DEAD, instance=3, pid=9)
     for members in ([DEAD, newer], [newer, DEAD]):
         (reason,) = assess(replace(WELL, members=members)).reasons
@@ -474,15 +474,15 @@ def test_of_several_that_are_dead_the_newest_is_told() -> None:
         )
 
 
-def test_the_newest_of_the_living_counts_for_silence() -> None:
+def test_the_newest_running_daemon_counts_for_silence() -> None:
     """An old one's start is no heartbeat."""
     newer = replace(ALIVE, instance=3, started_at=NOW - minutes(1))
     both = replace(WELL, members=[newer, ALIVE], heartbeat_at=None)
     assert assess(both).verdict == "healthy"
 
 
-def test_a_start_that_failed_as_another_began_is_told() -> None:
-    """Only one that began later is a reason to be silent; the dead one is not told."""
+def test_a_start_that_failed_as_another_began_is_reported() -> None:
+    """Only a later start makes it obsolete; the dead daemon is not reported."""
     failed = replace(REFUSED, at=ALIVE.started_at)
     served = assess(replace(WELL, failed_start=failed)).reasons
     assert [(r.severity, r.text) for r in served] == [
@@ -493,13 +493,13 @@ def test_a_start_that_failed_as_another_began_is_told() -> None:
 
 
 @pytest.mark.parametrize("named", [{"trouble": "x"}, {"trouble_since": HOUR_AGO}])
-def test_half_of_a_trouble_is_none(named: dict[str, object]) -> None:
-    """It is written with its moment."""
+def test_an_incomplete_trouble_is_ignored(named: dict[str, object]) -> None:
+    """It is written together with its time."""
     member = replace(ALIVE, **named)  # type: ignore[arg-type]  # by its fields' names
     assert assess(replace(WELL, members=[member])).reasons == []
 
 
-def test_a_dead_daemons_trouble_is_over() -> None:
-    """What lives is judged."""
+def test_a_dead_daemons_trouble_is_obsolete() -> None:
+    """Running daemons are judged."""
     dead = replace(DEAD, instance=1, trouble="x", trouble_since=HOUR_AGO)
     assert assess(replace(WELL, members=[dead, ALIVE])).reasons == []

@@ -47,7 +47,7 @@ def test_long_ranges_are_drawn_in_longer_units(
 
 
 def test_empty_days_between_have_a_bar() -> None:
-    """A gap is seen."""
+    """A gap is visible."""
     assert bars(days(5, 2)) == [
         ("2026-01-05", 1),
         ("2026-01-06", 0),
@@ -59,7 +59,7 @@ def test_empty_days_between_have_a_bar() -> None:
 
 @given(several_days)
 def test_bars_count_every_order_in_order(counts: dict[date, int]) -> None:
-    """None is lost between two bars, and there are never many."""
+    """None is lost between two bars, and their number is limited."""
     found = bars(counts)
     assert sum(orders for _, orders in found) == sum(counts.values())
     assert [label for label, _ in found] == sorted({label for label, _ in found})
@@ -67,13 +67,13 @@ def test_bars_count_every_order_in_order(counts: dict[date, int]) -> None:
 
 
 def test_a_sample_is_spread_by_orders_not_by_time() -> None:
-    """A day with most of the orders has most of the times."""
+    """A day with most of the orders has most of the samples."""
     found = spread({MONDAY: 90, MONDAY + timedelta(days=300): 10}, 10, UTC)
     assert [moment.date() for moment in found].count(MONDAY) == 9
     assert found[0] == datetime(2026, 1, 5, tzinfo=UTC)
 
 
-def test_a_time_lies_in_a_day_with_orders_not_at_the_end_of_one() -> None:
+def test_a_sample_lies_in_a_day_with_orders() -> None:
     """After half of the orders comes the next of them, however much later."""
     assert spread({MONDAY: 1, MONDAY + timedelta(days=9): 1}, 2, UTC) == [
         datetime(2026, 1, 5, tzinfo=UTC),
@@ -82,7 +82,9 @@ def test_a_time_lies_in_a_day_with_orders_not_at_the_end_of_one() -> None:
 
 
 @given(several_days, st.integers(1, 50))
-def test_as_many_times_as_asked_in_order(counts: dict[date, int], number: int) -> None:
+def test_the_requested_number_of_samples_is_in_order(
+    counts: dict[date, int], number: int
+) -> None:
     """Each within a day that has orders."""
     found = spread(counts, number, UTC)
     assert len(found) == number

@@ -1,4 +1,4 @@
-"""Which order a key is, and which table a name is: the rules, case by case."""
+"""Which order a key denotes, and which table a name denotes: the rules."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -39,7 +39,7 @@ def listing(key: str, *, number: str | None = None, **later: float) -> ListedOrd
         (order("2"), listing("2", minutes=15), False),
         (order("2"), listing("2", minutes=15, seconds=1), True),
         (order("2"), listing("2", minutes=-16), True),
-        (order("2"), listing("2", hours=1), False),  # a zone was set right
+        (order("2"), listing("2", hours=1), False),  # a zone was corrected
         (order("2"), listing("2", hours=-15), False),
         (order("2"), listing("2", hours=16), True),
         (order("2"), listing("2", days=1), True),
@@ -47,14 +47,14 @@ def listing(key: str, *, number: str | None = None, **later: float) -> ListedOrd
         (order("2", number="A"), listing("2", number="B", seconds=3), True),
         (order("2", number="A"), listing("2", number="B", hours=1), True),
         (order("2", number="A"), listing("2", number="A", days=3, seconds=1), True),
-        (order("2", number="A"), listing("2", number="B"), False),  # written anew
+        (order("2", number="A"), listing("2", number="B"), False),  # written again
         (order("2", number="A"), listing("2", seconds=3), False),
     ],
 )
-def test_a_key_stands_for_another_order_by_number_or_time(
+def test_a_key_denotes_another_order_by_number_or_time(
     known: KnownOrder, listed: ListedOrder, *, another: bool
 ) -> None:
-    """The number proves it; without one, a time that is far and no zone's offset."""
+    """The number proves it; without one, a distant time that is no zone's offset."""
     assert is_another(known, listed) is another
 
 
@@ -66,8 +66,8 @@ def test_a_time_without_fractions_proves_nothing() -> None:
 
 
 @given(st.timedeltas(min_value=-FAR, max_value=FAR))
-def test_a_small_move_of_a_time_is_the_same_order(moved: timedelta) -> None:
-    """Whatever it is, in both directions."""
+def test_a_small_shift_of_a_time_is_the_same_order(moved: timedelta) -> None:
+    """In both directions."""
     known = KnownOrder("2", NOW, "A")
     assert not is_another(known, ListedOrder("2", NOW + moved, "A"))
 
@@ -81,7 +81,7 @@ RENAMED = [ListedOrder(f"u{k.key}", k.confirmed_at) for k in KNOWN]
     ("known", "listed", "strangers", "alike", "keys"),
     [
         ([], {}, [], True, Keys.GONE),
-        ([], {}, [], False, Keys.OTHER),  # the old orders would all be new
+        ([], {}, [], False, Keys.OTHER),  # the initial orders would all be new
         (KNOWN, SAME, [], True, Keys.SAME),
         (KNOWN, SAME, [], False, Keys.SAME),  # a number became a text
         (KNOWN, {}, RENAMED, True, Keys.OTHER),
@@ -115,7 +115,7 @@ def test_changed_views_are_judged_by_the_orders_that_they_list(
     assert compare_keys(known, listed, strangers, is_alike=alike) is keys
 
 
-def test_types_are_alike_whose_values_have_the_same_text() -> None:
+def test_types_are_alike_if_their_values_have_the_same_text() -> None:
     """Numbers, and texts; never a number and a uuid."""
     assert are_alike("integer", "bigint")
     assert are_alike("uuid", "uuid")
@@ -137,7 +137,7 @@ ORDERS = Table(1, "public.orders", "orders")
 
 
 def test_a_name_that_another_table_has_is_replaced_until_it_is_read() -> None:
-    """Renamed alone, read beside it, or not known: none of these."""
+    """Only renamed, read beside it, or unknown: none of these is."""
     known = identity(ORDERS)
     old = Table(1, "public.orders_old", "orders")
     names = {"public.orders": 2}
@@ -156,8 +156,8 @@ def test_a_name_that_another_table_has_is_replaced_until_it_is_read() -> None:
     assert same.reason == "public.orders is another table now"
 
 
-def test_each_name_that_is_replaced_is_found_once() -> None:
-    """Whatever stands before it, and however many views read it."""
+def test_each_replaced_name_is_found_once() -> None:
+    """Whatever precedes it, and however many views read it."""
     lines = Table(3, "public.lines", "events")
     known = identity(
         Table(9, "public.gone", "orders"),
@@ -171,8 +171,8 @@ def test_each_name_that_is_replaced_is_found_once() -> None:
     assert found == ["public.orders", "public.lines"]
 
 
-def test_what_is_heard_is_replaced_also_when_nothing_hears_it() -> None:
-    """A table dropped takes its triggers along; only the capture in use counts."""
+def test_a_followed_table_is_replaced_also_when_nothing_follows_it() -> None:
+    """A dropped table loses its triggers; only the capture in use counts."""
     known = identity(Table(1, "public.orders", "triggers"))
     names = {"public.orders": 2}
     both = ("orders", "events", "triggers")
@@ -184,8 +184,8 @@ def test_what_is_heard_is_replaced_also_when_nothing_hears_it() -> None:
     assert list(replaced(known, heard, names, both)) == []
 
 
-def test_a_change_of_views_is_named() -> None:
-    """The key's type before the views' texts; a view that is gone has no name."""
+def test_a_change_of_the_views_is_described() -> None:
+    """The key's type before the views' definitions; a dropped view has no name."""
     assert identity().changed(identity()) is None
     assert identity().changed(identity(digest="b")) == "syncd.purchases was replaced"
     assert identity().changed(Identity("bigint", [], [])) == "a view was replaced"
@@ -197,8 +197,8 @@ def test_a_change_of_views_is_named() -> None:
     assert change == "order_key is uuid now, and was bigint"
 
 
-def test_names_stay_as_they_were_met_until_the_views_are_replaced() -> None:
-    """A table renamed first and followed by another later is found all the same."""
+def test_names_are_kept_as_first_seen_until_the_views_are_replaced() -> None:
+    """A table renamed first and replaced later is found all the same."""
     heard = Table(3, "public.orders", "triggers")
     renamed = identity(Table(1, "public.orders_old", "orders"), heard)
     kept = identity(ORDERS).then(renamed)

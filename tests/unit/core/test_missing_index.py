@@ -79,16 +79,14 @@ LATER = "'2026-01-01 00:00:00+00'::timestamp with time zone"
         (f"(o.times[1] > {LATER})", "public.orders ((times[1]));"),
     ],
 )
-def test_the_condition_of_a_whole_read_names_its_index(
-    condition: str, wanted: str
-) -> None:
+def test_the_condition_of_a_scan_names_its_index(condition: str, wanted: str) -> None:
     """With the view's own conditions, where they always mean the same."""
     (index,) = missing_indexes([{"Plan": scan(condition)}])
     assert index.statement == f"CREATE INDEX CONCURRENTLY ON {wanted}"
 
 
-def test_an_alias_in_quotes_is_an_alias_too() -> None:
-    """It is left out of the index like any other."""
+def test_a_quoted_alias_is_an_alias_too() -> None:
+    """It is removed from the index like any other."""
     condition = f"""(("O"."paidBy" = 'x'::text) AND ("O"."paidAt" > {LATER}))"""
     (index,) = missing_indexes([{"Plan": scan(condition, Alias="O")}])
     assert index.statement == (
@@ -98,7 +96,7 @@ def test_an_alias_in_quotes_is_an_alias_too() -> None:
 
 
 def test_a_type_may_have_the_name_of_the_alias() -> None:
-    """It is no table: nothing of it is left out."""
+    """It is no table, and is kept."""
     condition = f"((state.state = 'x'::state) AND (state.at > {LATER}))"
     (index,) = missing_indexes([{"Plan": scan(condition, Alias="state")}])
     assert (index.column, index.where) == ("at", "(state = 'x'::state)")
@@ -109,28 +107,28 @@ def test_a_type_may_have_the_name_of_the_alias() -> None:
     ["", "(o.state = 'paid'::text)", "((o.a = 1) OR (o.id = $1))", "(o.a = o.b)",
      "(o.paid IS TRUE)"],
 )  # fmt: skip
-def test_what_does_not_tell_names_none(condition: str) -> None:
+def test_an_unclear_condition_names_no_index(condition: str) -> None:
     """Nothing is guessed."""
     assert missing_indexes([{"Plan": scan(condition)}]) == []
 
 
-def test_conditions_that_an_index_cannot_have_are_left_out() -> None:
+def test_conditions_that_an_index_cannot_use_are_ignored() -> None:
     """Of another table, with an operator of its own, or a function."""
     condition = f"((o.a = i.b) AND (o.tags @> 'x'::text) AND (o.at > {LATER}))"
     (index,) = missing_indexes([{"Plan": scan(condition)}])
     assert (index.column, index.where) == ("a", "")
 
 
-def test_a_column_is_better_to_seek_by_than_an_expression() -> None:
-    """All of them are told: an index on any of them may do."""
+def test_a_column_is_preferred_to_an_expression() -> None:
+    """All candidates are reported: an index on any of them may do."""
     condition = "((o.id = i.order_id) AND (o.version = COALESCE(c.version, i.version)))"
     (index,) = missing_indexes([{"Plan": scan(condition)}])
     assert index.column == "id"
     assert index.columns == ("id", "version")
 
 
-def test_the_conditions_of_a_tables_own_node_come_first() -> None:
-    """Those of the joins above it only if it has none to seek by."""
+def test_the_conditions_of_the_scan_itself_come_first() -> None:
+    """Those of the joins above it only if it has no usable one."""
     plan = {
         "Node Type": "Nested Loop",
         "Join Filter": "(o.id = i.order_id)",
@@ -139,8 +137,8 @@ def test_the_conditions_of_a_tables_own_node_come_first() -> None:
     assert [index.column for index in missing_indexes(plan)] == ["at"]
 
 
-def test_what_has_no_schema_is_no_table() -> None:
-    """A function or a subquery that is read whole needs no index."""
+def test_a_node_without_a_schema_is_no_table() -> None:
+    """A scanned function or subquery needs no index."""
     node = scan(f"(o.at > {LATER})")
     assert missing_indexes({k: v for k, v in node.items() if k != "Schema"}) == []
     node = {k: v for k, v in node.items() if k != "Relation Name"}
@@ -148,8 +146,8 @@ def test_what_has_no_schema_is_no_table() -> None:
 
 
 @pytest.mark.parametrize("name", ["Hash Cond", "Merge Cond", "Join Filter", "Filter"])
-def test_a_join_names_the_column_of_the_table_that_is_read_whole(name: str) -> None:
-    """Once, although two conditions speak of it."""
+def test_a_join_names_the_column_of_the_scanned_table(name: str) -> None:
+    """Once, although two conditions use it."""
     lines = scan("", "Order Lines", Alias="i", Schema="My Shop")
     plan = {
         "Node Type": "Hash Join",

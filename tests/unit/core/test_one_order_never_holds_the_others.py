@@ -1,4 +1,4 @@
-"""Every set of guilty orders, in every cut into batches, with credentials that fail."""
+"""Every set of bad orders, in every split into batches, with failing credentials."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,10 +31,10 @@ class Batch:
 
 @dataclass
 class Feed:
-    """What claim and settlement make of a feed, as `delivery.sql` has it.
+    """How claim and settlement treat a feed, as `delivery.sql` does.
 
     Attributes:
-        guilty: Orders for which the endpoint refuses a batch, as `says` says.
+        guilty: Orders for which the endpoint refuses a batch with the status `says`.
         bad: Numbers of requests, from 0, at which it refuses the key.
     """
 
@@ -56,7 +56,7 @@ class Feed:
     held: timedelta = timedelta(0)
 
     def claim(self) -> Batch | None:
-        """A held feed is probed with the batch that was refused longest ago."""
+        """A held feed probes with the batch whose refusal is the oldest."""
         if self.retry_at > self.now:
             return None
         due = [batch for batch in self.batches if batch.due_at <= self.now]
@@ -135,7 +135,7 @@ class Feed:
         return max((batch.number for batch in self.batches), default=0) + 1000
 
     def run(self, orders: int, until: timedelta) -> None:
-        """Deliver; a good order more comes every two minutes."""
+        """Deliver; another good order is confirmed every two minutes."""
         end, next_order = self.now + until, self.now + NEW_ORDER
         more = itertools.count(orders)
         while self.now < end and not self._is_done(orders):
@@ -195,8 +195,8 @@ def check(
 
 
 @pytest.mark.parametrize("says", [FIREWALL, REFUSED], ids=["403", "400"])
-def test_exactly_the_guilty_orders_are_set_aside(says: Classification) -> None:
-    """All sets of six, all small and large ones of eight; alone, in batches, in one."""
+def test_exactly_the_bad_orders_are_set_aside(says: Classification) -> None:
+    """All sets of six, all small and large ones of eight; in batches of all sizes."""
     for guilty in subsets(6):
         for batches in cuts(6, (1, 2, 6)):
             check(6, guilty, batches, says)
@@ -207,8 +207,8 @@ def test_exactly_the_guilty_orders_are_set_aside(says: Classification) -> None:
 
 
 @pytest.mark.parametrize("says", [FIREWALL, REFUSED], ids=["403", "400"])
-def test_a_key_that_fails_for_a_while_blames_nobody(says: Classification) -> None:
-    """Whenever it begins and ends, and whoever is guilty besides."""
+def test_a_key_that_fails_temporarily_rejects_no_order(says: Classification) -> None:
+    """Whenever it begins and ends, and whichever orders are bad as well."""
     spans = [range(b, b + n) for b in range(9) for n in (1, 4)]
     for guilty in subsets(4):
         for batches in cuts(4, (1, 4)):
@@ -216,8 +216,8 @@ def test_a_key_that_fails_for_a_while_blames_nobody(says: Classification) -> Non
                 check(4, guilty, batches, says, frozenset(span))
 
 
-def test_a_key_that_fails_twice_blames_nobody() -> None:
-    """Nor does one of which only one of two servers knows, at its worst two times."""
+def test_a_key_that_fails_twice_rejects_no_order() -> None:
+    """Nor one that only one of two servers accepts, at its worst two times."""
     spans = [range(b, b + n) for b in range(0, 12, 2) for n in (1, 4)]
     for guilty in (frozenset[int](), frozenset({1}), frozenset({0, 3})):
         for batches in cuts(4, (1, 2, 4)):
@@ -226,8 +226,8 @@ def test_a_key_that_fails_twice_blames_nobody() -> None:
                 check(4, guilty, batches, FIREWALL, bad)
 
 
-def test_a_key_that_is_wrong_is_probed_slowly_and_blames_nobody() -> None:
-    """With another batch each time; once it is right again, everything goes."""
+def test_a_wrong_key_is_probed_slowly_and_rejects_no_order() -> None:
+    """With another batch each time; once it is correct, everything is sent."""
     for batches in cuts(8, (1, 3, 8)):
         feed = Feed(
             frozenset(),
@@ -247,8 +247,8 @@ def test_a_key_that_is_wrong_is_probed_slowly_and_blames_nobody() -> None:
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
-def test_an_order_that_is_always_put_off_lets_the_others_go(status: int) -> None:
-    """However a server or a gateway says "later"; it is blamed for nothing."""
+def test_an_order_that_is_always_postponed_does_not_block_others(status: int) -> None:
+    """However a server or a gateway says "later"; it is not rejected."""
     feed = Feed(
         frozenset({0}), FIREWALL, frozenset(), [Batch(0, (0, 1)), Batch(1, (2,))]
     )
@@ -260,16 +260,16 @@ def test_an_order_that_is_always_put_off_lets_the_others_go(status: int) -> None
     assert not feed.set_aside
 
 
-def test_nobody_that_is_unreachable_loses_a_place() -> None:
-    """What nobody answered is no batch's fault, however often."""
+def test_an_unreachable_endpoint_does_not_change_the_order_of_batches() -> None:
+    """A missing response is no batch's fault, however often."""
     away = classify(NoResponse("refused", taken=False), 1, Feed.now)
     for attempt in range(1, 100):
         decision = decide(away, EndpointHistory(1, attempt), 0.5)
         assert decision.batch_wait is None
 
 
-def test_one_order_holds_a_busy_feed_for_seconds() -> None:
-    """A single product name that a firewall refuses."""
+def test_one_order_holds_a_busy_feed_for_seconds_only() -> None:
+    """For example a single product name that a firewall refuses."""
     (batches,) = cuts(8, (1,))
     feed = check(8, frozenset({2}), batches, FIREWALL)
     assert feed.held <= timedelta(seconds=20)

@@ -1,4 +1,4 @@
-"""The body of a request, beyond what the contract's tests send."""
+"""The body of a request, beyond what the contract tests send."""
 
 import pytest
 
@@ -6,18 +6,18 @@ from syncd.core.payload import encode
 
 
 def test_what_is_not_ascii_is_escaped_as_json_does() -> None:
-    """Also what takes a pair of surrogates."""
+    """Also characters that need a pair of surrogates."""
     assert encode(['"é😀"'.encode()], "single") == rb'"\u00e9\ud83d\ude00"'
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:
-    """The way of escaping is for writing alone."""
+    """The escaping applies to valid UTF-8 only."""
     with pytest.raises(UnicodeDecodeError):
         b"\xff".decode("utf-8", "syncd.json")
 
 
-def test_events_are_one_list_in_an_object_or_one_alone() -> None:
-    """In the order given, byte for byte."""
+def test_events_are_a_list_in_an_object_or_a_single_object() -> None:
+    """In the given order, byte for byte."""
     assert encode([b'{"a":1}', b'{"b":2}'], "events") == b'{"events":[{"a":1},{"b":2}]}'
     assert encode([b'{"a":1}'], "single") == b'{"a":1}'
     assert encode(['"é"'.encode(), b"2"], "events") == rb'{"events":["\u00e9",2]}'

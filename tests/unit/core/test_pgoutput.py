@@ -68,14 +68,14 @@ NEW = b"N" + values("", "7", "")
 
 @pytest.fixture
 def reader() -> Reader:
-    """A reader that knows a table of three columns, the key being the second."""
+    """A reader that knows a table of three columns; the second is the key."""
     made = Reader({OID: "id"})
     assert made.read(relation("email", "id", "note")) is None
     return made
 
 
-def test_what_a_server_sent_is_read() -> None:
-    """Bytes as they were recorded."""
+def test_recorded_messages_of_a_server_are_read() -> None:
+    """The bytes are recorded from a real server."""
     reader = Reader({OID: "id"})
     read = []
     for frame in FRAMES:
@@ -86,7 +86,7 @@ def test_what_a_server_sent_is_read() -> None:
     assert read_frame(KEEPALIVE) == Keepalive(0x16F3060, wants_reply=False)
 
 
-def test_a_status_is_the_position_three_times_and_the_clock() -> None:
+def test_a_status_has_the_position_three_times_and_the_clock() -> None:
     """34 bytes; the clock counts microseconds since 2000."""
     made = status(0x1_0000_0002, EPOCH + 1.5, ask=True)
     assert len(made) == 34
@@ -131,11 +131,11 @@ def test_a_frame_of_another_form_is_refused(frame: bytes) -> None:
 def test_a_row_gives_its_key_and_nothing_else(
     reader: Reader, message: bytes, read: object
 ) -> None:
-    """Inserts and updates, with and without the old row; the rest is passed over."""
+    """Inserts and updates, with and without the old row; the rest is skipped."""
     assert reader.read(message) == read
 
 
-def test_a_table_that_is_not_followed_is_passed_over(reader: Reader) -> None:
+def test_a_table_that_is_not_followed_is_skipped(reader: Reader) -> None:
     """Somebody added it to the publication."""
     assert reader.read(relation("id", oid=9)) is None
     assert reader.read(row(b"I", b"N", values("7"), oid=9)) is None
@@ -147,7 +147,7 @@ def test_a_renamed_table_is_still_followed(reader: Reader) -> None:
     assert reader.read(row(b"I", b"N", values("7", "a@b.nl"))) == RowChange("7")
 
 
-def test_a_key_column_that_is_gone_is_told(reader: Reader) -> None:
+def test_a_missing_key_column_is_reported(reader: Reader) -> None:
     """Rather than reading another column as the key."""
     with pytest.raises(KeyMissingError, match=r"public\.o has no column id"):
         reader.read(relation("number", "email"))
@@ -177,15 +177,15 @@ def test_a_key_column_that_is_gone_is_told(reader: Reader) -> None:
 def test_a_message_of_another_form_is_refused(
     reader: Reader, message: bytes, words: str
 ) -> None:
-    """Nothing is guessed, and no other error comes out."""
+    """Nothing is guessed, and no other error is raised."""
     with pytest.raises(MalformedError) as refused:
         reader.read(message)
     assert str(refused.value) == words
 
 
 @given(st.binary(max_size=60))
-def test_no_bytes_lead_to_another_error(message: bytes) -> None:
-    """Whatever arrives, it is read, passed over, or refused."""
+def test_no_bytes_raise_another_error(message: bytes) -> None:
+    """Whatever arrives is read, skipped, or refused."""
     reader = Reader({OID: "id"})
     reader.read(relation("email", "id"))
     for try_ in (reader.read, read_frame):
@@ -200,10 +200,10 @@ text = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
 
 
 @given(st.lists(text, min_size=1, max_size=6), st.data())
-def test_every_row_gives_the_value_in_the_keys_place(
+def test_every_row_gives_the_value_in_the_keys_position(
     row_values: list[str | None], data: st.DataObject
 ) -> None:
-    """Whatever stands before and behind it."""
+    """Whatever the other columns hold."""
     place = data.draw(st.integers(0, len(row_values) - 1))
     reader = Reader({OID: f"c{place}"})
     reader.read(relation(*(f"c{number}" for number in range(len(row_values)))))

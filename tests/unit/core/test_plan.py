@@ -24,10 +24,10 @@ BITMAP = {"Node Type": "Bitmap Index Scan", "Index Cond": "(id = 1)"}
         (scan("Tid Scan"), False),
     ],
 )
-def test_an_index_without_a_condition_is_read_whole(
+def test_an_index_scan_without_a_condition_is_a_whole_read(
     node: dict[str, object], *, is_whole: bool
 ) -> None:
-    """It is what PostgreSQL does where sequential scans are disabled."""
+    """PostgreSQL uses it where sequential scans are disabled."""
     plan = [{"Plan": {"Node Type": "Limit", "Plans": [node]}}]
     assert [read.table for read in whole_reads(plan)] == ["orders"] * is_whole
 
@@ -42,7 +42,7 @@ def test_an_index_without_a_condition_is_read_whole(
         ({"Node Type": "Hash Join"}, False),
     ],
 )
-def test_what_is_computed_from_several_rows_has_no_index(
+def test_a_value_computed_from_several_rows_has_no_index(
     node: dict[str, object], *, derived: bool
 ) -> None:
     """Groups, windows, subqueries."""
@@ -50,7 +50,7 @@ def test_what_is_computed_from_several_rows_has_no_index(
 
 
 def test_each_table_is_named_once_by_name() -> None:
-    """With how it is read last, and what that costs."""
+    """With its last scan, and the cost of that."""
     plan = [scan("Seq Scan"), scan("Seq Scan", "lines"), scan("Index Scan")]
     assert whole_reads(plan) == [
         WholeRead("lines", "Seq Scan", 8.5),

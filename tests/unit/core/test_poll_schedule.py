@@ -15,7 +15,7 @@ LONGEST = 5.0
 
 
 def waits(schedule: PollSchedule, looks: int, took: float = 0.0) -> list[float]:
-    """Let looks find nothing; list how long each waits for the next."""
+    """Let polls find nothing; return the wait after each."""
     now, found = 0.0, []
     for _ in range(looks):
         schedule.found_nothing(now, took, LONGEST)
@@ -24,29 +24,29 @@ def waits(schedule: PollSchedule, looks: int, took: float = 0.0) -> list[float]:
     return found
 
 
-def test_the_first_look_is_due_at_once() -> None:
-    """After a start, what was touched meanwhile waits."""
+def test_the_first_poll_is_due_at_once() -> None:
+    """After a start, earlier changes wait."""
     assert PollSchedule().seconds(0.0) == 0.0
 
 
-def test_looks_become_rarer_up_to_a_limit() -> None:
-    """Each wait is so much longer, and none longer than allowed."""
+def test_polls_become_rarer_up_to_a_limit() -> None:
+    """Each wait grows by a factor, up to the limit."""
     found = waits(PollSchedule(), 12)
     soon = [SOON_SECONDS, SOON_SECONDS * GROWTH, SOON_SECONDS * GROWTH**2]
     assert found[:3] == pytest.approx(soon)
     assert found[-3:] == pytest.approx([LONGEST] * 3)
 
 
-def test_a_shorter_limit_counts_from_the_next_look_on() -> None:
-    """Notifications are lost: the waits end sooner."""
+def test_a_shorter_limit_applies_from_the_next_poll_on() -> None:
+    """Notifications are lost: the waits become shorter."""
     schedule = PollSchedule()
     waits(schedule, 12)
     schedule.found_nothing(0.0, 0.0, 0.1)
     assert schedule.seconds(0.0) == 0.1
 
 
-def test_a_find_and_a_notification_begin_anew() -> None:
-    """What was found is looked after soon, what was notified of now."""
+def test_a_find_and_a_notification_reset_the_schedule() -> None:
+    """After a find the next poll is soon, after a notification at once."""
     schedule = PollSchedule()
     waits(schedule, 12)
     schedule.found(100.0, 0.0, is_all=True)
@@ -57,15 +57,15 @@ def test_a_find_and_a_notification_begin_anew() -> None:
     assert schedule.seconds(100.0) == pytest.approx(SOON_SECONDS)
 
 
-def test_the_look_after_a_find_is_the_first_of_those_that_find_nothing() -> None:
-    """So that the one after it is rarer already."""
+def test_the_poll_after_a_find_counts_as_the_first_empty_one() -> None:
+    """So the one after it is rarer already."""
     schedule = PollSchedule()
     schedule.found(100.0, 0.0, is_all=True)
     schedule.found_nothing(100.01, 0.0, LONGEST)
     assert schedule.seconds(100.01) == pytest.approx(SOON_SECONDS * GROWTH)
 
 
-def test_a_notification_does_not_shorten_the_rest_after_a_long_look() -> None:
+def test_a_notification_does_not_shorten_the_pause_after_a_long_poll() -> None:
     """Although something was found."""
     schedule = PollSchedule()
     schedule.found(100.0, QUICK_SECONDS + 1.0, is_all=True)
@@ -73,8 +73,8 @@ def test_a_notification_does_not_shorten_the_rest_after_a_long_look() -> None:
     assert schedule.seconds(100.0) == pytest.approx(SOON_SECONDS)
 
 
-def test_what_is_offered_is_looked_for_a_little_later() -> None:
-    """After the last offer; then ever more rarely."""
+def test_an_offer_postpones_the_poll_a_little() -> None:
+    """After the last offer; then polls become rarer."""
     schedule = PollSchedule()
     waits(schedule, 12)
     schedule.found_nothing(100.0, 0.0, LONGEST)
@@ -87,17 +87,17 @@ def test_what_is_offered_is_looked_for_a_little_later() -> None:
 
 
 def test_a_full_page_is_followed_by_the_next() -> None:
-    """Whatever it took."""
+    """Whatever time it took."""
     schedule = PollSchedule()
     schedule.found(7.0, 0.5, is_all=False)
     assert schedule.seconds(7.0) == 0.0
 
 
 @given(st.floats(0.0, 1.0), st.integers(1, 20))
-def test_looking_takes_a_share_of_the_databases_time_at_most(
+def test_polling_takes_a_limited_share_of_the_databases_time(
     took: float, looks: int
 ) -> None:
-    """Also when every look is notified at: a bloated outbox does not keep it busy."""
+    """Also with a notification for every poll, as with a bloated outbox."""
     schedule, now = PollSchedule(), 0.0
     for _ in range(looks):
         now += took

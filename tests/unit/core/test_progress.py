@@ -1,10 +1,10 @@
-"""Progress of a thread, as a watchdog hears of it."""
+"""Progress of a thread, as reported to a watchdog."""
 
 from syncd.core.progress import STEP_SECONDS, report_progress, watched
 
 
-def test_each_movement_tells_what_the_next_step_may_take() -> None:
-    """As long as any, unless it is said."""
+def test_each_report_sets_the_time_of_the_next_step() -> None:
+    """The default, unless it is given."""
     moves: list[float] = []
     with watched(moves.append):
         report_progress()
@@ -14,7 +14,7 @@ def test_each_movement_tells_what_the_next_step_may_take() -> None:
     assert moves == [STEP_SECONDS, 600, 5]
 
 
-def test_outside_of_a_watched_thread_nothing_moves() -> None:
+def test_outside_a_watched_thread_nothing_is_reported() -> None:
     """Neither before nor afterwards."""
     moves: list[float] = []
     with watched(moves.append):

@@ -22,7 +22,7 @@ VISITS = st.lists(
 
 
 def let_through(rate: float, visits: Events, *, alone: bool) -> Events:
-    """Play visits (pause before, events); one sender alone waits before the next."""
+    """Replay visits (pause before, events); a single sender waits before the next."""
     bucket, now = Bucket(rate), 1_000.0
     sent: Events = []
     for pause, events in visits:
@@ -33,12 +33,12 @@ def let_through(rate: float, visits: Events, *, alone: bool) -> Events:
     return sent
 
 
-def test_a_new_bucket_lets_a_second_s_worth_through_at_once() -> None:
+def test_a_new_bucket_allows_the_events_of_a_second_at_once() -> None:
     """The first batch after a start does not wait."""
     assert Bucket(10).take(10, 0.0) == 0
 
 
-def test_what_exceeds_a_second_s_worth_waits_until_it_is_paid_for() -> None:
+def test_events_beyond_a_seconds_worth_wait() -> None:
     """Ten are free at ten a second, the eleventh costs a tenth of a second."""
     bucket = Bucket(10)
     bucket.take(10, 5.0)
@@ -46,7 +46,7 @@ def test_what_exceeds_a_second_s_worth_waits_until_it_is_paid_for() -> None:
     assert bucket.take(1, 5.0) == pytest.approx(0.1)
 
 
-def test_a_batch_above_the_rate_goes_and_the_next_pays_it_off() -> None:
+def test_a_batch_above_the_rate_is_sent_and_the_next_one_waits() -> None:
     """A batch size above the rate slows sending, it never blocks it."""
     bucket = Bucket(10)
 
@@ -64,7 +64,7 @@ def test_batches_in_flight_together_queue_up() -> None:
     assert [bucket.take(10, 0.0) for _ in range(3)] == pytest.approx([0, 1, 2])
 
 
-def test_a_long_rest_saves_up_no_more_than_a_second_s_worth() -> None:
+def test_a_long_pause_accumulates_no_more_than_a_seconds_worth() -> None:
     """After a quiet night the account is not flooded."""
     bucket = Bucket(10)
     bucket.take(1, 0.0)
@@ -89,7 +89,7 @@ def test_no_rate_means_no_wait() -> None:
 
 
 @given(rate=RATES, visits=VISITS, alone=st.booleans())
-def test_no_span_of_time_sees_more_than_rate_allows(
+def test_no_span_of_time_exceeds_the_rate(
     rate: float, visits: Events, *, alone: bool
 ) -> None:
     """Any span lets through at most rate x (span + 1 s) and one largest batch."""
@@ -105,9 +105,7 @@ def test_no_span_of_time_sees_more_than_rate_allows(
 
 
 @given(rate=RATES, visits=VISITS)
-def test_sending_is_never_slower_than_the_rate_asks(
-    rate: float, visits: Events
-) -> None:
+def test_sending_is_never_slower_than_the_rate(rate: float, visits: Events) -> None:
     """A wait never exceeds what the events so far cost at the full rate."""
     bucket, now, spent = Bucket(rate), 0.0, 0
     for pause, events in visits:
@@ -116,16 +114,16 @@ def test_sending_is_never_slower_than_the_rate_asks(
         assert 0 <= bucket.take(events, now) <= spent / rate + 1e-6
 
 
-def test_a_share_of_the_rate_takes_longer() -> None:
-    """Half the share, twice the wait."""
+def test_a_lower_rate_factor_takes_longer() -> None:
+    """Half the factor, twice the wait."""
     whole, half = Bucket(10), Bucket(10)
     assert whole.take(30, 0.0) == pytest.approx(2.0)
     assert half.take(30, 0.0, 0.5) == pytest.approx(5.0)
 
 
 @given(st.lists(st.none() | st.floats(0, 60)))
-def test_a_share_stays_within_its_bounds(course: list[float | None]) -> None:
-    """Whatever the API accepts (none) or complains of (after so many seconds)."""
+def test_the_rate_factor_stays_within_its_bounds(course: list[float | None]) -> None:
+    """For any sequence of accepted and throttled batches."""
     throttle, now = AdaptiveRate(), 0.0
     for pause in course:
         before = throttle.share
@@ -139,8 +137,8 @@ def test_a_share_stays_within_its_bounds(course: list[float | None]) -> None:
         assert LEAST_SHARE <= throttle.share <= 1
 
 
-def test_complaints_of_one_moment_count_once() -> None:
-    """Sixteen requests in flight, all answered 429, halve the pace once."""
+def test_simultaneous_throttling_counts_once() -> None:
+    """Sixteen requests in flight, all answered 429, halve the rate once."""
     throttle = AdaptiveRate()
     for _ in range(16):
         throttle.slow_down(5.0)
@@ -150,8 +148,8 @@ def test_complaints_of_one_moment_count_once() -> None:
 
 
 @given(st.floats(0.05, 1))
-def test_the_pace_finds_what_the_api_bears(capacity: float) -> None:
-    """At most a step above it, at least half of it below, most of it in the mean."""
+def test_the_rate_approaches_the_apis_capacity(capacity: float) -> None:
+    """At most a step above it, at least half of it below, most of it on average."""
     throttle, seen = AdaptiveRate(), []
     for second in range(1_000):
         if throttle.share > capacity:
@@ -165,8 +163,8 @@ def test_the_pace_finds_what_the_api_bears(capacity: float) -> None:
     assert sum(settled) / len(settled) >= capacity * 0.6
 
 
-def test_the_full_pace_comes_back() -> None:
-    """From the lowest share, by what is accepted."""
+def test_the_full_rate_is_restored() -> None:
+    """From the lowest factor, by accepted batches."""
     throttle = AdaptiveRate(LEAST_SHARE)
     for _ in range(round(1 / SHARE_STEP)):
         throttle.speed_up()

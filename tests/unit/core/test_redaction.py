@@ -1,4 +1,4 @@
-"""A text about a request keeps what it says, and loses whom it is about."""
+"""Redaction keeps a text's message and removes personal data."""
 
 import base64
 import hashlib
@@ -80,7 +80,7 @@ ECHOES: dict[str, Callable[[str], str]] = {
     "cut off": lambda text: text[:-1],
     "its end": lambda text: text[1:],
 }
-"""How gateways, firewalls and PHP sites give back what they were sent."""
+"""How gateways, firewalls and PHP sites echo what they were sent."""
 
 DIGESTS: dict[str, Callable[[bytes], str]] = {
     "md5": lambda data: hashlib.md5(data, usedforsecurity=False).hexdigest(),
@@ -93,7 +93,7 @@ NAMES = st.builds(
     st.text("kwetrinzosu\u00eb\u00fc\u0142\u4e2d\U0001d4d0", max_size=7),
 )
 FEW = settings(max_examples=max(8, settings().max_examples // 12))
-"""Each way is tried with fewer examples: there are many of them."""
+"""Fewer examples for each encoding, since there are many of them."""
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ FEW = settings(max_examples=max(8, settings().max_examples // 12))
         ("a3f09cc17b is dGhpcyBpcyBub2JvZHk=", "a3f09cc17b is dGhpcyBpcyBub2JvZHk="),
     ],
 )
-def test_what_was_sent_is_hidden_and_the_rest_is_told(said: str, kept: str) -> None:
-    """Whole words, in any case, also cut off; secrets wherever they stand."""
+def test_sent_values_are_hidden_and_the_rest_is_kept(said: str, kept: str) -> None:
+    """Whole words, in any case, also truncated; secrets anywhere."""
     assert Redactor([EVENT], ["s3cr-et!", ""]).redact(said) == kept
 
 
@@ -123,7 +123,7 @@ def test_what_was_sent_is_hidden_and_the_rest_is_told(said: str, kept: str) -> N
 @given(name=NAMES, number=st.integers(10**7, 10**9))
 @example(name="kwetterina", number=73919173)
 @example(name="\u00fcs-kwetterin", number=73919173)
-def test_no_way_of_giving_it_back_keeps_a_person(
+def test_no_encoding_of_an_echo_keeps_a_person(
     way: str, name: str, number: int
 ) -> None:
     """Name, number and address, each alone and between other words."""
@@ -141,13 +141,13 @@ def test_no_way_of_giving_it_back_keeps_a_person(
 
 @pytest.mark.parametrize("digest", DIGESTS)
 def test_a_digest_of_an_address_is_hidden(digest: str) -> None:
-    """Anybody who has a list of addresses can read it."""
+    """Anybody with a list of addresses could reverse it."""
     told = DIGESTS[digest](b"mila.jansen@shop.example")
     assert Redactor([EVENT]).redact(f"{told} is unknown") == f"{HIDDEN} is unknown"
 
 
-def test_what_is_encoded_is_sought_twice_deep() -> None:
-    """Deeper, no gateway writes it, and each level costs as much as all before."""
+def test_encoded_values_are_found_two_levels_deep() -> None:
+    """No gateway encodes deeper, and each level costs as much as all before."""
     twice = fetched(fetched("Mila"))
     redactor = Redactor([EVENT])
     assert redactor.redact(twice) == HIDDEN
@@ -156,14 +156,14 @@ def test_what_is_encoded_is_sought_twice_deep() -> None:
 
 @given(st.text(max_size=60) | st.binary(max_size=60).map(lambda b: b.decode("latin-1")))
 @example("%zz \\u12 &#xD800; &#99999999; =Z= \\xq \\ud83d %u")
-def test_any_text_may_be_told_of_nobody(said: str) -> None:
-    """Nothing raises, and what is of no event stays as it is."""
+def test_any_text_can_be_redacted_without_an_event(said: str) -> None:
+    """Nothing raises, and a text without values of the event is unchanged."""
     assert Redactor([{"email": None}]).redact(said) == said
     assert isinstance(Redactor([EVENT], ["s3cret"]).redact(said), str)
 
 
-def test_numbers_are_hidden_where_a_text_is_to_fit_every_order() -> None:
-    """Whatever they look like; longer ones first."""
+def test_order_numbers_are_hidden_in_a_text_for_all_orders() -> None:
+    """In any form; longer ones first."""
     events = [{"orderid": "DEF"}, {"orderid": "ABC-DEF"}, {"orderid": "2"}, {}]
     told = Redactor(events).over_numbers("2 sent: ABC-DEF and DEF, not DEFG: None")
     assert told == "2 sent: <id> and <id>, not DEFG: None"

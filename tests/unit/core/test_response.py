@@ -48,10 +48,8 @@ def verdict(
         b'\xef\xbb\xbf {"success": true}\r\n',
     ],
 )
-def test_what_is_known_to_mean_success_is_accepted(
-    status: int, body: bytes | dict[str, Any]
-) -> None:
-    """True in so many words, in documented fields only, and all events counted."""
+def test_a_known_success_is_accepted(status: int, body: bytes | dict[str, Any]) -> None:
+    """Literally true, in documented fields only, and all events counted."""
     assert verdict(status, body) == Classification(Outcome.ACCEPTED)
 
 
@@ -126,10 +124,10 @@ NO_SUCCESS: list[bytes | dict[str, Any]] = [
 @pytest.mark.parametrize(
     "body", NO_SUCCESS, ids=lambda body: str(body)[:40].replace("\\", "/")
 )
-def test_what_nobody_has_explained_is_no_success(
+def test_an_unknown_response_is_no_success(
     status: int, body: bytes | dict[str, Any]
 ) -> None:
-    """Nothing proves that the events were taken, and nothing that they were not."""
+    """It proves neither that the events were accepted nor that they were not."""
     got = verdict(status, body)
 
     assert got.outcome is Outcome.UNCLEAR
@@ -141,12 +139,12 @@ def test_what_nobody_has_explained_is_no_success(
 @pytest.mark.parametrize("status", [202, 203, 204, 205, 206, 207, 208, 226, 250, 299])
 @pytest.mark.parametrize("body", [b"", b'{"success": true}', b'{"success": false}'])
 def test_another_2xx_is_no_success(status: int, body: bytes) -> None:
-    """Queued, in part, by somebody else: whatever its body says."""
+    """Queued, partial, from a proxy: whatever its body says."""
     assert verdict(status, body).is_unknown
 
 
-def test_the_reason_of_an_unknown_answer_quotes_all_of_it() -> None:
-    """A person has to judge it; addresses and markup are left out."""
+def test_the_reason_of_an_unknown_response_quotes_all_of_it() -> None:
+    """A person has to judge it; addresses and markup are removed."""
     page = b"<p>Taken</p><script>x()</script>, jan@example.nl: {&quot;n&quot;: 3}"
     got = verdict(200, page)
 
@@ -164,10 +162,10 @@ def test_the_reason_of_an_unknown_answer_quotes_all_of_it() -> None:
         (None, Outcome.UNCLEAR),
     ],
 )
-def test_a_person_says_what_an_unknown_answer_means(
+def test_a_recorded_meaning_decides_about_an_unknown_response(
     meaning: Meaning | None, outcome: Outcome
 ) -> None:
-    """Success, or a refusal of all; unsaid, it stays unknown."""
+    """Success, or a refusal of all; without one it stays unknown."""
     unknown = verdict(200, {"status": "success"})
     got = explained(unknown, meaning)
 
@@ -190,10 +188,10 @@ def test_a_person_says_what_an_unknown_answer_means(
         ({"success": True, "created": 3, "errors": [None]}, 3, True),
     ],
 )
-def test_a_refusal_inside_a_200_does_not_count_as_sent(
+def test_a_refusal_in_a_200_does_not_count_as_sent(
     body: dict[str, Any], sent: int, *, maybe: bool
 ) -> None:
-    """The API may say no with a good status, and yes and no in one breath."""
+    """The API may refuse with a 2xx status, even while it claims success."""
     got = verdict(200, body, sent=sent)
 
     assert got.reason.startswith("HTTP 200 ")
@@ -204,7 +202,7 @@ def test_a_refusal_inside_a_200_does_not_count_as_sent(
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"errors":["email is missing"]}'])
 def test_400_and_422_refuse_the_orders(status: int, body: bytes) -> None:
-    """Bisecting finds the guilty ones; a single event is simply refused."""
+    """Bisecting finds the bad ones; a single event is simply refused."""
     assert verdict(status, body, sent=1) == Classification(
         Outcome.REFUSED,
         f"HTTP {status} email is missing" if b"email" in body else f"HTTP {status}",
@@ -222,7 +220,7 @@ def test_400_and_422_refuse_the_orders(status: int, body: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("status", [200, 400, 422])
-def test_a_refusal_tells_whether_some_events_may_have_been_taken(
+def test_a_refusal_shows_whether_some_events_may_be_accepted(
     status: int, body: dict[str, Any], sent: int, *, maybe: bool
 ) -> None:
     """A 400 for a list can mean "partly"; sending it again is a possible repeat."""
@@ -233,8 +231,8 @@ def test_a_refusal_tells_whether_some_events_may_have_been_taken(
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 410, 415, 426, 301, 307, 308])
-def test_what_concerns_us_was_not_begun(status: int) -> None:
-    """Credentials, address, form and redirects, with the API's words."""
+def test_a_client_refusal_was_not_processed(status: int) -> None:
+    """Credentials, address, payload and redirects, with the API's message."""
     body = {"success": False, "errors": ["Invalid credentials"]}
 
     assert verdict(
@@ -243,17 +241,17 @@ def test_what_concerns_us_was_not_begun(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [300, 302, 303, 304, 305, 399, 418, 419, 444, 460])
-def test_a_code_that_does_not_say_so_may_follow_the_work(status: int) -> None:
-    """A 303 does by its definition; of an unknown one nobody knows."""
+def test_an_unclear_client_refusal_may_follow_processing(status: int) -> None:
+    """A 303 does by its definition; of an unknown status it is unknown."""
     got = verdict(status)
     assert (got.outcome, got.maybe_taken) == (Outcome.CLIENT_REFUSED, True)
 
 
 @pytest.mark.parametrize("status", [0, 99, 100, 101, 102, 103, 199, 600, 999])
-def test_what_is_no_final_answer_is_unclear(status: int) -> None:
-    """An early hint says nothing about what was taken."""
+def test_a_response_that_is_not_final_is_unclear(status: int) -> None:
+    """An early hint does not show what was accepted."""
     got = verdict(status, b'{"success": true}')
-    assert told(got) == "outcome=UNCLEAR maybe_taken"
+    assert flags(got) == "outcome=UNCLEAR maybe_taken"
     assert got.reason == f'HTTP {status} is no final answer {{"success": true}}'
 
 
@@ -277,7 +275,7 @@ def test_what_is_no_final_answer_is_unclear(status: int) -> None:
     ],
 )
 def test_409_concerns_the_order(body: bytes | dict[str, Any], *, known: bool) -> None:
-    """And may say that the API has it already."""
+    """It may say that the API has the order already."""
     got = verdict(409, body, sent=1)
     assert (got.outcome, got.is_conflict) == (Outcome.REFUSED, True)
     assert got.known_already is known
@@ -285,22 +283,22 @@ def test_409_concerns_the_order(body: bytes | dict[str, Any], *, known: bool) ->
     assert not verdict(400, body, sent=1).known_already
 
 
-def test_a_conflict_of_a_list_is_no_evidence_that_some_were_taken() -> None:
-    """Else each half would pass for one that was sent before; a count is evidence."""
+def test_a_conflict_of_a_list_is_no_evidence_of_acceptance() -> None:
+    """Else each half would count as sent before; a count is evidence."""
     assert not verdict(409, {"message": "already in progress"}).maybe_taken
     assert verdict(409, {"created": 1, "errors": ["W-2"]}).maybe_taken
     assert not verdict(409, {"created": 0, "errors": ["W-2"]}).maybe_taken
     assert verdict(400, {"errors": ["W-2"]}).maybe_taken
 
 
-def test_only_429_asks_for_a_slower_pace() -> None:
-    """Trouble that passes is no reason to slow down once it has passed."""
+def test_only_429_lowers_the_rate() -> None:
+    """A transient fault is no reason to send more slowly afterwards."""
     assert verdict(429).throttled
     assert not any(verdict(status).throttled for status in (200, 401, 408, 500, 503))
 
 
 def test_413_asks_for_fewer_events_at_once() -> None:
-    """The body is too large; no order is at fault and none was taken."""
+    """The body is too large; no order is at fault and none was accepted."""
     assert verdict(413, b"<html>") == Classification(
         Outcome.REFUSED, "HTTP 413", too_large=True
     )
@@ -308,8 +306,8 @@ def test_413_asks_for_fewer_events_at_once() -> None:
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 501, 502, 503, 504, 520, 599])
 @pytest.mark.parametrize("body", [b"<html>down</html>", b'{"success": true}'])
-def test_trouble_that_passes_is_transient(status: int, body: bytes) -> None:
-    """Whatever the body says, these are tried again later."""
+def test_a_transient_status_is_retried_later(status: int, body: bytes) -> None:
+    """Whatever the body says."""
     got = verdict(status, body)
 
     assert got.outcome is Outcome.TRANSIENT
@@ -351,7 +349,7 @@ def test_trouble_that_passes_is_transient(status: int, body: bytes) -> None:
         ("2026-11-20T14:00:30Z", 30),
         ("2026-11-20 14:00:30", 30),
         (f"Fri, 20 Nov 2026{'14:00:30':>84}", 30),
-        (f"Fri, 20 Nov 2026{'14:00:30':>85}", 3),  # cut after 100 characters
+        (f"Fri, 20 Nov 2026{'14:00:30':>85}", 3),  # truncated after 100 characters
         ("9999-12-31T23:59:59-23:59", 3600),
         ("0001-01-01T00:00:00+23:59", 0),
         ("0", 0),
@@ -366,18 +364,18 @@ def test_trouble_that_passes_is_transient(status: int, body: bytes) -> None:
 def test_retry_after_is_a_bounded_lower_bound(
     status: int, header: str, seconds: int
 ) -> None:
-    """Seconds or a date count; the past, garbage and more than an hour do not."""
+    """Seconds or a date count; the past, invalid values and over an hour do not."""
     assert verdict(status, retry_after=header).retry_after == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_retry_after_counts_with_every_transient_status(status: int) -> None:
+def test_retry_after_applies_to_every_transient_status(status: int) -> None:
     """Not only 429: gateways and maintenance pages send it as well."""
     assert verdict(status, retry_after="7").retry_after == timedelta(seconds=7)
 
 
 def test_a_retry_date_without_a_zone_is_utc() -> None:
-    """Whatever zone the daemon's own clock is shown in."""
+    """Whatever the daemon's own zone is."""
     answer = Response(503, {"retry-after": "Fri Nov 20 14:00:30 2026"}, b"")
     now = NOW.astimezone(timezone(timedelta(hours=5)))
 
@@ -385,8 +383,8 @@ def test_a_retry_date_without_a_zone_is_utc() -> None:
 
 
 @pytest.mark.parametrize("status", [*range(500, 531), 598, 599])
-def test_every_5xx_may_have_been_taken(status: int) -> None:
-    """A gateway says 503, 520 or 524 after the origin took the batch."""
+def test_every_5xx_may_have_been_accepted(status: int) -> None:
+    """A gateway says 503, 520 or 524 after the origin accepted the batch."""
     got = verdict(status, retry_after="30")
     assert (got.outcome, got.maybe_taken) == (Outcome.TRANSIENT, True)
     assert got.concerns_all is (status == 503)
@@ -396,22 +394,24 @@ def test_every_5xx_may_have_been_taken(status: int) -> None:
     ("status", "whole", "maybe"),
     [(408, True, True), (408, False, False), (425, True, False), (429, True, False)],
 )
-def test_later_may_mean_too_late(status: int, *, whole: bool, maybe: bool) -> None:
-    """A 408 is for a request that was not whole, unless it was; 425 and 429 precede."""
+def test_408_425_and_429_differ_in_what_may_be_accepted(
+    status: int, *, whole: bool, maybe: bool
+) -> None:
+    """A 408 is for an incomplete request, unless it was complete; 425, 429 precede."""
     got = classify(Response(status, {}, b"", request_was_sent=whole), 3, NOW)
     assert (got.outcome, got.maybe_taken) == (Outcome.TRANSIENT, maybe)
     assert got.concerns_all
 
 
-def test_nothing_taken_in_silence_is_transient() -> None:
-    """A refused connection cannot have carried an order: try again freely."""
+def test_no_response_before_sending_is_transient() -> None:
+    """A refused connection cannot have transported an order: retry freely."""
     assert classify(NoResponse("refused", taken=False), 3, NOW) == Classification(
         Outcome.TRANSIENT, "refused", concerns_all=True
     )
 
 
-def test_silence_after_sending_is_unclear() -> None:
-    """A time-out after the bytes went out may have arrived."""
+def test_no_response_after_sending_is_unclear() -> None:
+    """After a time-out the request may have arrived."""
     assert classify(
         NoResponse("no answer in time", taken=True), 3, NOW
     ) == Classification(Outcome.UNCLEAR, "no answer in time", maybe_taken=True)
@@ -438,7 +438,7 @@ def test_silence_after_sending_is_unclear() -> None:
         (["two\nlines\x00and\ta\x1bstop"], "two lines and a stop"),
     ],
 )
-def test_the_reason_keeps_the_first_error_s_text(errors: object, text: str) -> None:
+def test_the_reason_keeps_the_first_errors_text(errors: object, text: str) -> None:
     """One printable line, for errors given as texts, objects or by field."""
     assert verdict(400, {"errors": errors}).reason == f"HTTP 400 {text}".strip()
 
@@ -477,7 +477,7 @@ REAL = [
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """A real answer, cut, doubled, or with other bytes in it."""
+    """A real response, truncated, doubled, or with changed bytes."""
     body = bytearray(draw(st.sampled_from(REAL)))
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(body)))
@@ -512,10 +512,10 @@ FORGED = [
 
 
 @pytest.mark.parametrize(("status", "body", "header"), FORGED, ids=range(len(FORGED)))
-def test_an_answer_that_was_forged_costs_little(
+def test_a_hostile_response_is_classified_quickly(
     status: int, body: bytes, header: str | None
 ) -> None:
-    """A quarter of a megabyte of it is read within the lease, many times over."""
+    """A quarter of a megabyte takes a small part of the lease."""
     begun = time.process_time()
     check_meaning(status, body, 1, header, whole=True)
     assert time.process_time() - begun < 2
@@ -529,10 +529,10 @@ def test_an_answer_that_was_forged_costs_little(
     whole=st.booleans(),
 )
 @settings(deadline=None)
-def test_every_answer_has_one_meaning(
+def test_every_response_has_one_meaning(
     status: int, body: bytes, sent: int, retry_after: str | None, *, whole: bool
 ) -> None:
-    """Never an exception; bounded and printable; success is one of few things."""
+    """Never an exception; bounded and printable; success has few forms."""
     check_meaning(status, body, sent, retry_after, whole=whole)
 
 
@@ -555,9 +555,9 @@ def check_meaning(
         assert not got.maybe_taken
     if status >= 500:
         assert got.maybe_taken
-    told = shape_of(response, sent)
-    assert len(told) <= MAX_SHAPE
-    assert told.isprintable()
+    flags = shape_of(response, sent)
+    assert len(flags) <= MAX_SHAPE
+    assert flags.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -572,15 +572,15 @@ def check_meaning(
         ({"success": True}, None),
     ],
 )
-def test_a_response_counts_what_was_taken(
+def test_a_response_counts_what_was_accepted(
     body: dict[str, Any], taken: int | None
 ) -> None:
-    """As numbers or as text; nothing when it does not say."""
+    """As numbers or as text; None when it does not say."""
     assert counted(Response(200, {}, msgspec.json.encode(body))) == taken
 
 
-def test_a_deeply_nested_answer_has_a_shape() -> None:
-    """However deep; not even the one that can just be parsed breaks it."""
+def test_a_deeply_nested_response_has_a_shape() -> None:
+    """At any depth, also the greatest that can just be parsed."""
     depths = [*range(1, 100), *range(100, 900, 50), *range(900, 1_100, 5), 2_000]
     shapes = set[str]()
     for depth in depths:
@@ -591,11 +591,11 @@ def test_a_deeply_nested_answer_has_a_shape() -> None:
 
 
 def check_shape(body: bytes, sent: int = 5) -> str:
-    told = shape_of(Response(200, {}, body), sent)
-    assert told.isascii()
-    assert told.isprintable()
-    assert len(told) <= MAX_SHAPE
-    return told
+    flags = shape_of(Response(200, {}, body), sent)
+    assert flags.isascii()
+    assert flags.isprintable()
+    assert len(flags) <= MAX_SHAPE
+    return flags
 
 
 @pytest.mark.parametrize(
@@ -616,13 +616,13 @@ def check_shape(body: bytes, sent: int = 5) -> str:
         ('{"said": "gelukt \u20ac"}', '{"said": "gelukt \u0142"}'),
     ],
 )
-def test_a_shape_tells_success_from_failure(success: str, failure: str) -> None:
-    """What a person says of one of them is never said of the other."""
+def test_a_shape_distinguishes_success_from_failure(success: str, failure: str) -> None:
+    """A meaning recorded for one never applies to the other."""
     assert check_shape(success.encode()) != check_shape(failure.encode())
 
 
-def test_a_shape_is_the_same_for_other_orders() -> None:
-    """Numbers and texts that are of the orders do not matter."""
+def test_a_shape_is_equal_for_other_orders() -> None:
+    """Numbers and texts of the orders do not matter."""
     one = check_shape(b'{"status": "ok", "id": 17, "ref": "W-17", "taken": 5}')
     two = check_shape(b'{"status": "ok", "id": 99, "ref": "W-99", "taken": 4}', sent=4)
     assert one == two
@@ -640,7 +640,7 @@ def test_a_shape_is_the_same_for_other_orders() -> None:
     ],
 )
 @pytest.mark.parametrize("status", [200, 400])
-def test_what_is_escaped_is_hidden_like_anything_else(status: int, body: bytes) -> None:
+def test_escaped_values_are_hidden_as_well(status: int, body: bytes) -> None:
     """In reasons and in shapes: the person, the address and the key."""
     event = {"firstname": "Zoë", "lastname": "Müller", "email": "zoe@x.nl"}
     redactor = Redactor([event], ["secret/key"])
@@ -653,14 +653,14 @@ def test_what_is_escaped_is_hidden_like_anything_else(status: int, body: bytes) 
 
 
 def test_a_reason_keeps_no_address_that_the_api_quotes() -> None:
-    """What an answer says goes into the ledger and the log."""
+    """The reason goes into the ledger and the log."""
     body = b'{"success": false, "errors": ["email jan.de.vries@example.nl is odd"]}'
     verdict = classify(Response(400, {}, body), 1, datetime.now(UTC))
     assert verdict.reason == "HTTP 400 email [address] is odd"
 
 
 BEFORE = "outcome=CLIENT_REFUSED"
-"""A server that says so did not begin."""
+"""For these statuses the server has not begun."""
 AFTER = f"{BEFORE} maybe_taken"
 LATER = "outcome=TRANSIENT puts_off"
 WORKED = f"{LATER} maybe_taken"
@@ -680,8 +680,8 @@ STATUSES = {
 }
 
 
-def told(got: Classification) -> str:
-    """Name the outcome and the flags that are set."""
+def flags(got: Classification) -> str:
+    """Return the outcome and the flags that are set."""
     flags = (
         ("puts_off", got.puts_off),
         ("maybe_taken", got.maybe_taken),
@@ -697,16 +697,16 @@ def told(got: Classification) -> str:
 
 
 @pytest.mark.parametrize(("status", "means"), STATUSES.items())
-def test_each_status_without_a_word_has_its_meaning(status: int, means: str) -> None:
+def test_each_status_without_a_body_has_its_meaning(status: int, means: str) -> None:
     """Every status from 300 to 599: a status that changes its table is noticed."""
     got = verdict(status)
-    assert told(got) == means
+    assert flags(got) == means
     assert got.reason == f"HTTP {status}"
 
 
-def test_a_refused_certificate_is_for_a_person_to_mend() -> None:
-    """Nothing was sent, and trying again does not help."""
+def test_a_refused_certificate_is_for_a_person_to_fix() -> None:
+    """Nothing was sent, and retrying does not help."""
     refused = NoResponse("certificate verify failed", taken=False, untrusted=True)
     got = classify(refused, 3, NOW)
-    assert told(got) == "outcome=CLIENT_REFUSED concerns_all"
+    assert flags(got) == "outcome=CLIENT_REFUSED concerns_all"
     assert got.reason == "certificate verify failed"

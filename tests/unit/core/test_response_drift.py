@@ -38,24 +38,24 @@ NEW = [
 ]
 
 
-def answer(
+def response(
     status: int, body: bytes, media: str = "text/html; charset=utf-8"
 ) -> Response:
     return Response(status, {"content-type": media}, body)
 
 
 @pytest.mark.parametrize(("status", "body"), KNOWN)
-def test_what_the_contract_knows_is_no_drift(status: int, body: bytes) -> None:
-    """Documented, seen in a client, or what a gateway says."""
-    assert describe_drift(answer(status, body)) is None
+def test_a_known_shape_is_no_drift(status: int, body: bytes) -> None:
+    """Documented, seen in a client, or a gateway's."""
+    assert describe_drift(response(status, body)) is None
 
 
 @pytest.mark.parametrize(("status", "body", "told"), NEW)
-def test_a_new_shape_is_told_without_its_values(
+def test_a_new_shape_is_described_without_its_values(
     status: int, body: bytes, told: str
 ) -> None:
-    """Names that are words, and kinds: nothing that an order could have put there."""
-    assert describe_drift(answer(status, body)) == told
+    """Names that are words, and types: nothing that may come from an order."""
+    assert describe_drift(response(status, body)) == told
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_new_shape_is_told_without_its_values(
         ({}, "a body"),
     ],
 )
-def test_a_body_of_another_kind_is_told_by_its_media_type(
+def test_a_body_of_another_type_is_described_by_its_media_type(
     headers: dict[str, str], told: str
 ) -> None:
     """Or by nothing, when that is no media type."""
@@ -84,6 +84,6 @@ def test_a_body_of_another_kind_is_told_by_its_media_type(
     media=st.text(),
 )
 def test_a_shape_is_short_and_printable(status: int, body: bytes, media: str) -> None:
-    """Whatever comes; it goes into the log."""
-    told = describe_drift(answer(status, body, media))
+    """For any response, since it is logged."""
+    told = describe_drift(response(status, body, media))
     assert told is None or (len(told) <= MAX_SHAPE and told.isascii())

@@ -30,14 +30,14 @@ def shape(body: bytes) -> str:
 
 
 @pytest.mark.parametrize(("body", "expected"), SHAPES, ids=range(len(SHAPES)))
-def test_a_shape_is_written_like_this(body: bytes, expected: str) -> None:
-    """As a person reads it who says what it means."""
+def test_the_form_of_a_shape(body: bytes, expected: str) -> None:
+    """As the person who records its meaning reads it."""
     assert shape(body) == f"HTTP 200 {expected}"
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a": ', "}")])
-def test_a_shape_goes_twelve_levels_down(opening: str, closing: str) -> None:
-    """What lies deeper is the digest of the whole body."""
+def test_a_shape_has_twelve_levels(opening: str, closing: str) -> None:
+    """Deeper parts are the digest of the whole body."""
     last = f"{opening * 12}7{closing * 12}".encode()
     deeper = f"{opening * 13}7{closing * 13}".encode()
 
@@ -45,14 +45,14 @@ def test_a_shape_goes_twelve_levels_down(opening: str, closing: str) -> None:
     assert f"deeper {hashlib.sha256(deeper).hexdigest()}" in shape(deeper)
 
 
-def test_a_shape_is_of_a_text_s_first_100_000_characters() -> None:
-    """That is longer than any page that says what went wrong."""
+def test_a_shape_is_of_the_first_100_000_characters() -> None:
+    """Longer than any page with an error message."""
     most = b"a" * 100_000
     assert shape(most) == shape(most + b"b") != shape(most[1:])
 
 
 def test_a_long_shape_ends_with_the_digest_of_all() -> None:
-    """One of 500 characters is whole; of a longer one the beginning is kept."""
+    """One of 500 characters is complete; of a longer one the beginning is kept."""
     longest = "a" * (MAX_SHAPE - len("HTTP 200 text "))
     whole = f"HTTP 200 text {longest}"
     digest = hashlib.sha256(f"{whole}a".encode()).hexdigest()

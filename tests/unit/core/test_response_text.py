@@ -1,4 +1,4 @@
-"""A body as a document, none if it could be read in two ways; and as a line of text."""
+"""A body as a document, None if it is ambiguous; and as a line of text."""
 
 from collections.abc import Callable
 
@@ -19,8 +19,8 @@ from syncd.core.response_text import parse, quote, quote_marked, quote_whole
         b"[" * 100_000,
     ],
 )
-def test_what_can_be_read_in_two_ways_is_no_document(body: bytes) -> None:
-    """Other readers take other values from it, or break."""
+def test_an_ambiguous_body_is_no_document(body: bytes) -> None:
+    """Other parsers read other values from it, or fail."""
     assert parse(body) is None
 
 
@@ -31,7 +31,7 @@ def test_a_document_is_read_with_or_without_its_byte_order_mark() -> None:
 
 
 @pytest.mark.parametrize("read", [quote, quote_whole, quote_marked])
-def test_a_line_has_as_many_characters_as_asked(
+def test_a_line_has_the_requested_number_of_characters(
     read: Callable[[bytes, int], str],
 ) -> None:
     """The rest is cut off."""
@@ -39,15 +39,15 @@ def test_a_line_has_as_many_characters_as_asked(
     assert read(b"no email", 4) == "no e"
 
 
-def test_what_a_browser_does_not_show_is_a_blank() -> None:
-    """Tags are kept, as separate words, where the whole text is told."""
+def test_markup_that_a_browser_hides_becomes_a_space() -> None:
+    """In the whole text tags are kept, as separate words."""
     page = b"a<!-- x -->b<br>c"
     assert quote_marked(page, 100) == "a b <br> c"
     assert quote(page, 100) == quote_whole(page, 100) == "a b c"
 
 
-def test_a_whole_text_is_longer_than_what_is_searched_for_an_error() -> None:
-    """Its end may be what tells."""
+def test_the_whole_text_is_longer_than_the_part_searched_for_an_error() -> None:
+    """Its end may have the relevant message."""
     page = b"a" * 8192 + b"b"
     assert quote_whole(page, 10_000) == page.decode()
     assert quote(page, 10_000) == page[:-1].decode()

@@ -1,4 +1,4 @@
-"""What becomes of a batch after its attempt."""
+"""What follows for a batch after an attempt."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -186,31 +186,31 @@ def test_each_classification_has_its_action(
     assert (decision.action, decision.endpoint) == (action, endpoint)
 
 
-def test_too_many_rejections_are_told_apart() -> None:
-    """The order waits, the others go; a person is told."""
+def test_too_many_rejections_are_a_spike() -> None:
+    """The order waits, the others are sent; a person is notified."""
     assert decide(REFUSED, SPIKE, 0.5).is_spike
     assert decide(FORBIDDEN, replace(SPIKE, batch_refusals=2), 0.5).is_spike
     assert not decide(REFUSED, PROVEN, 0.5).is_spike
 
 
-def test_what_only_a_person_knows_waits_for_one() -> None:
-    """Whatever is set for what may have been taken."""
+def test_an_undecidable_outcome_waits_for_a_person() -> None:
+    """Whatever is configured for uncertain batches."""
     asked = decide(UNKNOWN, EndpointHistory(3, 1), 0.5)
     assert (asked.holds, asked.uncertain) == (True, True)
     conflicting = decide(CONFLICT, EndpointHistory(1, 2, is_uncertain=True), 0.5)
     assert (conflicting.holds, conflicting.uncertain) == (True, False)
 
 
-def test_a_single_order_refused_like_a_wrong_key_waits_for_the_hold_alone() -> None:
-    """It goes out again with the probe, not some time after it."""
+def test_a_single_order_refused_like_a_wrong_key_waits_with_the_hold() -> None:
+    """It is sent again with the probe, not some time after it."""
     decision = decide(FORBIDDEN, EndpointHistory(1, 1), 0.5)
     assert (decision.action, decision.endpoint) == (Action.SUSPECT, "held")
     assert decision.batch_wait is None
     assert decision.endpoint_wait is not None
 
 
-def test_evidence_counts_refusals_between_which_others_were_accepted() -> None:
-    """Those in a row count once; a half that is refused begins anew."""
+def test_evidence_counts_refusals_with_acceptances_in_between() -> None:
+    """Consecutive ones count once; a refused half starts over."""
     alone = EndpointHistory(1, 1)
     assert decide(FORBIDDEN, alone, 0.5).evidence == 1
     again = replace(alone, batch_refusals=1, refused_at=NOW)
@@ -221,8 +221,8 @@ def test_evidence_counts_refusals_between_which_others_were_accepted() -> None:
     assert not decide(BUSY, PROVEN, 0.5).is_refused
 
 
-def test_an_attempt_that_may_have_been_taken_is_uncertain_whatever_follows() -> None:
-    """Nothing that could be a repeat goes uncounted."""
+def test_an_attempt_that_may_be_accepted_is_uncertain_in_every_case() -> None:
+    """No possible repeat is uncounted."""
     partial = Classification(Outcome.REFUSED, maybe_taken=True)
     assert decide(UNCLEAR, EndpointHistory(5, 1), 0.5).uncertain
     assert decide(UNCLEAR, EndpointHistory(5, 9, failures=9), 0.5).uncertain
@@ -232,15 +232,15 @@ def test_an_attempt_that_may_have_been_taken_is_uncertain_whatever_follows() -> 
 
 
 def test_retry_after_is_a_lower_bound() -> None:
-    """Even where the drawn wait is shorter."""
+    """Even if the drawn wait is shorter."""
     asked = Classification(Outcome.TRANSIENT, retry_after=timedelta(seconds=30))
     assert decide(asked, EndpointHistory(5, 1), 0.0).endpoint_wait == timedelta(
         seconds=30
     )
 
 
-def test_a_stubborn_batch_lets_others_go_first() -> None:
-    """Only after some attempts; before that, order is kept. Also when it holds all."""
+def test_a_batch_that_keeps_failing_lets_others_go_first() -> None:
+    """Only after some attempts; before that, order is kept. Also during a hold."""
     first = decide(UNCLEAR, EndpointHistory(5, 1), 0.5)
     assert first.batch_wait is None
     for failures in (STUBBORN_ATTEMPTS - 1, UNCLEAR_LIMIT):
@@ -250,7 +250,7 @@ def test_a_stubborn_batch_lets_others_go_first() -> None:
 
 
 def test_a_batch_that_was_never_read_keeps_its_place() -> None:
-    """However long the outage lasts: the batch cannot be what is at fault."""
+    """However long the outage lasts: the batch cannot be at fault."""
     assert (
         decide(TRANSIENT, EndpointHistory(5, 99, failures=99), 0.5).batch_wait is None
     )
@@ -285,10 +285,10 @@ def test_the_probe_budget_covers_a_bisection() -> None:
         (49, 1, True),
     ],
 )
-def test_too_many_refused_orders_are_no_accident(
+def test_a_rejection_spike_has_a_number_and_a_share(
     rejected: float, accepted: float, *, is_one: bool
 ) -> None:
-    """From five of them on, and more than a fifth of the recent orders."""
+    """Five or more, and over a fifth of the recent orders."""
     assert is_rejection_spike(rejected, accepted) is is_one
 
 
@@ -320,10 +320,10 @@ UNCERTAIN = [
 
 
 @pytest.mark.parametrize(("classification", "history"), UNCERTAIN)
-def test_what_may_have_been_taken_waits_for_a_person_if_so_configured(
+def test_a_batch_that_may_be_accepted_waits_for_a_person_if_configured(
     classification: Classification, history: EndpointHistory
 ) -> None:
-    """Whatever the step; what was certainly not taken never waits."""
+    """After any step; one that was certainly not accepted never waits."""
     assert decide(classification, history, 0.5).holds
     assert not decide(
         classification, replace(history, holds_uncertain=False), 0.5
@@ -529,8 +529,8 @@ WHOLE = {
 @pytest.mark.parametrize(
     ("classification", "history", "decision"), WHOLE.values(), ids=WHOLE
 )
-def test_a_decision_is_whole(
+def test_a_decision_is_complete(
     classification: Classification, history: EndpointHistory, decision: Decision
 ) -> None:
-    """Not the action alone: how long who waits, what counts against it, and why."""
+    """Not the action alone: all waits, the evidence, and the reason."""
     assert decide(classification, history, 0.5) == decision

@@ -1,4 +1,4 @@
-"""Names as SQL writes them, wherever an operator gives one."""
+"""SQL names as an operator writes them."""
 
 import pytest
 from hypothesis import given
@@ -20,10 +20,10 @@ from syncd.core.sql_name import SqlName, quoted, unquoted
         ("É", None, "É"),  # PostgreSQL folds ASCII alone
     ],
 )
-def test_a_name_means_what_it_means_to_postgresql(
+def test_a_name_is_read_as_postgresql_reads_it(
     written: str, schema: str | None, name: str
 ) -> None:
-    """Folded without double quotes, as it is within them."""
+    """In lower case without double quotes, unchanged within them."""
     assert SqlName.parse(written) == SqlName(schema, name)
 
 
@@ -32,8 +32,8 @@ def test_a_name_means_what_it_means_to_postgresql(
     ["", ".", "a.", "a.b.c", "1a", "a b", '"', '""', '"a', "a;b", "a-b", "x" * 64,
      '"a\0"', "é" * 32],
 )  # fmt: skip
-def test_what_is_no_name_is_refused(written: str) -> None:
-    """Also one that PostgreSQL would cut off."""
+def test_an_invalid_name_is_refused(written: str) -> None:
+    """Also one that PostgreSQL would truncate."""
     assert SqlName.parse(written) is None
 
 
@@ -41,18 +41,18 @@ LETTERS = st.characters(exclude_characters="\0", codec="ascii")
 
 
 @given(st.text(LETTERS, min_size=1, max_size=63))
-def test_a_written_name_is_read_as_itself(name: str) -> None:
-    """Whatever is in it."""
+def test_a_quoted_name_is_read_as_itself(name: str) -> None:
+    """Whatever characters it has."""
     assert unquoted(quoted(name)) == name
     assert SqlName.parse(str(SqlName("s", name))) == SqlName("s", name)
 
 
 def test_a_reserved_word_is_quoted() -> None:
-    """Else the statement that it stands in is none."""
+    """Otherwise its statement would be invalid."""
     assert str(SqlName("public", "order")) == 'public."order"'
 
 
 def test_a_name_without_a_schema_is_in_public() -> None:
-    """Where PostgreSQL puts it, unless told otherwise."""
+    """PostgreSQL's default, unless another schema is given."""
     assert SqlName(None, "a").qualified() == SqlName("public", "a")
     assert SqlName("b", "a").qualified() == SqlName("b", "a")

@@ -1,4 +1,4 @@
-"""A file of SQL taken apart, as PostgreSQL would."""
+"""A file of SQL split into statements, as PostgreSQL would."""
 
 import pytest
 from hypothesis import given
@@ -33,19 +33,19 @@ def texts(script: str) -> list[str]:
         "SELECT $1",
     ],
 )
-def test_a_semicolon_ends_a_statement_only_where_it_does(statement: str) -> None:
-    """Not in a text, a quoted name or a comment."""
+def test_a_semicolon_in_a_literal_ends_no_statement(statement: str) -> None:
+    """Nor in a quoted name or a comment."""
     assert texts(f"{statement};SELECT 2") == [statement, "SELECT 2"]
 
 
-def test_a_text_in_dollars_ends_with_its_own() -> None:
-    """Not with those of a later text."""
+def test_a_dollar_quoted_text_ends_with_its_own_tag() -> None:
+    """Not with that of a later text."""
     assert texts("SELECT $$a$$;SELECT $$b$$") == ["SELECT $$a$$", "SELECT $$b$$"]
 
 
 @pytest.mark.parametrize("nothing", ["", " \n", ";;", "-- x", "/* x */ ; -- y\n;"])
-def test_what_holds_no_statement_has_none(nothing: str) -> None:
-    """Comments alone are nothing to run."""
+def test_comments_alone_are_no_statement(nothing: str) -> None:
+    """There is nothing to run."""
     assert texts(nothing) == []
 
 
@@ -55,17 +55,17 @@ def test_what_holds_no_statement_has_none(nothing: str) -> None:
      ("/* /* */\n", 1, ENDLESS), ("\n$a$ $b$\n", 2, ENDLESS), (r"E'\'", 1, ENDLESS),
      ("SELECT 1;\n\\set x 1\n", 2, "is a command of psql's, no SQL")],
 )  # fmt: skip
-def test_what_does_not_end_is_refused_where_it_begins(
+def test_an_unterminated_text_is_refused_where_it_begins(
     script: str, line: int, words: str
 ) -> None:
-    """And so are commands of psql's."""
+    """And so are commands of psql."""
     with pytest.raises(SqlTextError) as refused:
         texts(script)
     assert (refused.value.line, str(refused.value)) == (line, words)
 
 
 def test_each_token_has_its_kind() -> None:
-    """Only words are words: what is quoted, or part of a text, is none."""
+    """Only words are words; quoted names and texts are not."""
     script = """a "b" 'c' e'd' E'e' $$f$$ $g$h$g$ 1.5 Xe'f' X'0' ="""
     (statement,) = statements(script)
     assert [(token.kind, token.text) for token in statement.tokens] == [
@@ -86,8 +86,8 @@ def test_each_token_has_its_kind() -> None:
     assert [token.keyword for token in statement.tokens[:3]] == ["A", "", ""]
 
 
-def test_a_statement_knows_its_line_and_first_words() -> None:
-    """For the message about it; a comment in between is no word."""
+def test_a_statement_has_its_line_and_first_keywords() -> None:
+    """For error messages; a comment in between is no word."""
     first, second = statements("-- head\nBEGIN;\n\nCreate /* or */ view\n x AS 1")
     assert (first.line, first.keywords) == (2, ["BEGIN"])
     assert (second.line, second.keywords[:2]) == (4, ["CREATE", "VIEW"])
@@ -96,8 +96,8 @@ def test_a_statement_knows_its_line_and_first_words() -> None:
 
 
 @given(st.text())
-def test_any_text_is_taken_apart_or_refused(script: str) -> None:
-    """Every token stands where it says it does."""
+def test_any_text_is_split_or_refused(script: str) -> None:
+    """Every token is at its stated position."""
     try:
         found = list(statements(script))
     except SqlTextError:

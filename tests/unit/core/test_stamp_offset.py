@@ -1,4 +1,4 @@
-"""Stamps a whole offset away from the moment of appearance, and what only looks so."""
+"""Stamps off by a zone's offset from the moment of appearance, and lookalikes."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ JITTER = st.floats(0, 300)
 def appear(
     stamps: Sequence[float], seen: Sequence[float] | None = None
 ) -> list[Appearance]:
-    """Make appearances of minutes from now; without `seen`, as they were stamped."""
+    """Make appearances of minutes from now; without `seen`, at their stamps."""
     return [
         Appearance(NOW + timedelta(minutes=s), NOW + timedelta(minutes=at))
         for s, at in zip(stamps, seen or stamps, strict=True)
@@ -49,13 +49,13 @@ def test_every_offset_is_found_whatever_the_delays(
             for moment in [NOW + timedelta(minutes=n * apart)]
         ]
     )
-    is_near = abs(quarters) in {1, 60}  # delays move the distance over the border
+    is_near = abs(quarters) in {1, 60}  # delays move the distance over the limit
     assert found is not None or is_near
     assert found is None or found.offset == offset
 
 
 @given(st.lists(st.floats(-2, 2), min_size=10, max_size=20), st.floats(0, 5))
-def test_right_stamps_are_no_shift(clock: list[float], late: float) -> None:
+def test_correct_stamps_are_no_shift(clock: list[float], late: float) -> None:
     """The shop's clock two minutes off, and orders seen some minutes later."""
     times = [float(n) for n in range(len(clock))]
     stamps = [n + off for n, off in zip(times, clock, strict=True)]
@@ -83,7 +83,7 @@ def few() -> list[Appearance]:
 
 
 @pytest.mark.parametrize("case", [transfers, imported, nightly, dates, few])
-def test_what_only_looks_like_it_is_none(case: object) -> None:
+def test_a_lookalike_is_no_shift(case: object) -> None:
     """Transfers days later, an import, a nightly job, dates, too few orders."""
     assert callable(case)
     assert find_shift(case()) is None
@@ -115,14 +115,14 @@ def even(distance: float, orders: int = 10, **others: float) -> list[Appearance]
         (even(-60, n0=-62, n1=-62, n2=-62, n3=-62, n4=-62), Shift(8, -4 * QUARTER)),
     ],
 )
-def test_a_shift_is_what_all_but_the_outermost_tenths_agree_on(
+def test_a_shift_is_what_the_middle_four_fifths_agree_on(
     appearances: list[Appearance], shift: Shift | None
 ) -> None:
     """Within six minutes of each other, and of a multiple of a quarter of an hour."""
     assert find_shift(appearances) == shift
 
 
-def test_a_shift_shows_at_three_moments_at_least() -> None:
+def test_a_shift_needs_three_moments_of_appearance() -> None:
     """An import appears at one."""
     stamps = [-60.0 + n / 100 for n in range(12)]
     assert find_shift(appear(stamps, [0.0] * 6 + [0.1] * 6)) is None
@@ -133,10 +133,8 @@ def test_a_shift_shows_at_three_moments_at_least() -> None:
     ("offset", "read_as", "fits"),
     [(-1, 1, ["UTC"]), (-6, 1, ["America/New_York"]), (5, -5, ["UTC"]), (3, 1, [])],
 )
-def test_the_zone_that_would_fit_is_named(
-    offset: int, read_as: int, fits: list[str]
-) -> None:
-    """The one whose clock shows what the shop wrote."""
+def test_the_matching_zone_is_named(offset: int, read_as: int, fits: list[str]) -> None:
+    """The one whose clock shows the shop's times."""
     zones = {
         "UTC": timedelta(0),
         "Europe/Amsterdam": timedelta(hours=1),

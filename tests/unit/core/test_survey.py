@@ -1,4 +1,4 @@
-"""What would become of some orders."""
+"""What would happen to sample orders."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -25,7 +25,7 @@ def row(**columns: object) -> dict[str, Any]:
     return plain | {"totalvalue": 9} | columns
 
 
-def test_each_order_is_sent_waited_for_or_refused() -> None:
+def test_each_order_is_sent_waiting_or_refused() -> None:
     """With the reason, and the key of the first."""
     found = surveyed(
         row(), row(email=None), row(email="x"), row(email="y"), None, row(products=[])
@@ -43,8 +43,8 @@ def test_each_order_is_sent_waited_for_or_refused() -> None:
     assert found.events["k1"]["orderid"] == "1"
 
 
-def test_blanks_and_digits_too_many_are_counted_once_for_an_order() -> None:
-    """Also in its lines; what is left out is no rounding."""
+def test_spaces_and_excess_digits_are_counted_once_for_an_order() -> None:
+    """Also in its lines; an omitted value is not rounded."""
     line = {"id": " MUG", "quantity": 1, "price": Decimal("1.239"), "name": "x"}
     found = surveyed(
         row(products=[line, line], totalvalue=Decimal("2.478")),
@@ -63,7 +63,7 @@ def test_blanks_and_digits_too_many_are_counted_once_for_an_order() -> None:
     }
 
 
-def test_amounts_of_another_unit_show() -> None:
+def test_amounts_in_another_unit_are_detected() -> None:
     """A total in cents beside prices in euros, and the reverse."""
     assert surveyed(row()).unit() is None
     assert surveyed().unit() is None
@@ -84,7 +84,7 @@ def test_amounts_of_another_unit_show() -> None:
         (50, Decimal("0.5"), 100),
     ],
 )
-def test_a_unit_is_another_from_a_ratio_on(
+def test_the_unit_differs_from_a_ratio_on(
     total: int, price: Decimal, unit: Decimal | None
 ) -> None:
     """In both directions, however small the amounts are."""
@@ -92,7 +92,7 @@ def test_a_unit_is_another_from_a_ratio_on(
     assert surveyed(row(products=lines, totalvalue=total)).unit() == unit
 
 
-def test_products_of_another_kind_are_refused() -> None:
+def test_products_of_another_type_are_refused() -> None:
     """They are compared with nothing."""
     found = surveyed(row(products="[]"), row(products=[1]))
     assert found.sent == 0

@@ -17,7 +17,7 @@ from syncd.core.target import Target
     ],
 )
 def test_a_target_is_a_table_and_its_key(text: str, target: Target) -> None:
-    """Names are read as SQL reads them: capitals want double quotes."""
+    """Names are read as SQL reads them: capitals need double quotes."""
     assert Target.parse(text) == target
 
 
@@ -35,13 +35,13 @@ def test_a_target_is_a_table_and_its_key(text: str, target: Target) -> None:
         "1:a",
     ],
 )
-def test_anything_else_is_refused(text: str) -> None:
-    """It is no name of a table and a column."""
+def test_any_other_text_is_refused(text: str) -> None:
+    """It does not name a table and a column."""
     assert Target.parse(text) is None
 
 
-def test_a_long_name_is_cut_and_stays_different() -> None:
-    """PostgreSQL would cut two names to the same one."""
+def test_a_long_name_is_shortened_and_stays_unique() -> None:
+    """PostgreSQL would truncate two names to the same one."""
     long, longer = short_name("ü" * 60), short_name("ü" * 61)
     assert len(long.encode()) <= NAME_LENGTH
     assert long != longer

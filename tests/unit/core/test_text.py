@@ -1,4 +1,4 @@
-"""Characters that a name, an address or a header may hold."""
+"""Characters that a name, an address or a header may have."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from syncd.core.text import (
 )
 
 
-def test_the_first_character_that_does_not_fit_is_named_with_its_place() -> None:
+def test_the_first_invalid_character_is_named_with_its_position() -> None:
     """By its code, since it may be invisible; counted from 1."""
     assert odd_character("a b é") is None
     assert odd_character("SQ-1234\u200b\n") == "character 8 is U+200B"
@@ -21,15 +21,15 @@ def test_the_first_character_that_does_not_fit_is_named_with_its_place() -> None
     assert odd_character("X\n") == "character 2 is U+000A"
 
 
-def test_a_header_holds_printable_ascii_alone() -> None:
-    """Blanks within are allowed."""
+def test_a_header_allows_only_printable_ascii() -> None:
+    """Spaces inside are allowed."""
     assert header_character("SQ 1234~") is None
     assert header_character("SQé") == "character 3 is U+00E9"
     assert header_character("SQ\n") == "character 3 is U+000A"
 
 
-def test_an_address_holds_what_a_url_may() -> None:
-    """Anything else is to be escaped."""
+def test_an_address_allows_the_characters_of_a_url() -> None:
+    """Anything else has to be escaped."""
     assert address_character("https://api.example:1/a%20b?c=[d]&e'f") is None
     assert address_character("https://a b") == "character 10 is U+0020"
 
@@ -38,7 +38,7 @@ def test_an_address_holds_what_a_url_may() -> None:
     ("text", "bad"), [("a%2Fb", False), ("a%2", True), ("%", True)]
 )
 def test_a_percent_sign_begins_an_escaped_byte(text: str, *, bad: bool) -> None:
-    """Two hexadecimal digits."""
+    """Two hexadecimal digits follow."""
     assert bad_escape(text) is bad
 
 
@@ -64,7 +64,7 @@ LONGEST = ".".join(["a" * 63] * 3 + ["b" * 61])
         ("", False),
     ],
 )
-def test_a_hosts_name_is_made_of_labels(host: str, *, is_name: bool) -> None:
+def test_a_host_name_consists_of_labels(host: str, *, is_name: bool) -> None:
     """Each of 63 characters at most, and 253 in all."""
     assert is_host_name(host) is is_name
 

@@ -1,4 +1,4 @@
-"""A time before those of all orders made just before is older than its order."""
+"""A time before those of all orders created just before is older than its order."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,35 +19,35 @@ def made(*minutes: float) -> list[tuple[str, datetime]]:
 
 @pytest.mark.parametrize("is_all", [True, False])
 def test_times_in_the_order_of_keys_are_no_finding(*, is_all: bool) -> None:
-    """However far apart, and where some were made in one moment."""
+    """However far apart, and also with several created in one moment."""
     orders = made(*range(0, 300, 10), 300, 300, 299, 298)
     assert backdated_orders(orders, TOLERANCE, is_all=is_all) == []
 
 
-def test_an_order_that_was_paid_later_is_no_finding() -> None:
-    """Nor are those that were made after it and paid at once."""
+def test_an_order_paid_later_is_no_finding() -> None:
+    """Nor are those that were created after it and paid at once."""
     orders = made(*(at + 4000 * (at % 2) for at in range(60)))
     assert backdated_orders(orders, TOLERANCE, is_all=False) == []
 
 
-def test_a_time_from_before_the_order_is_found() -> None:
-    """With how far it lies behind the oldest of those made just before."""
+def test_a_time_older_than_its_order_is_found() -> None:
+    """With its distance from the oldest of those created just before."""
     orders = made(*range(20), -10_000, *range(20, 30))
     found = backdated_orders(orders, TOLERANCE, is_all=False)
     assert found == [BackdatedOrder("21", timedelta(minutes=10_010))]
 
 
 @pytest.mark.parametrize(("minutes", "is_found"), [(5, False), (4.9, True)])
-def test_a_time_may_lie_behind_by_the_tolerance(
+def test_a_time_may_be_older_by_the_tolerance(
     minutes: float, *, is_found: bool
 ) -> None:
-    """Two clocks differ by as much."""
+    """Two clocks may differ by as much."""
     found = backdated_orders(made(*range(20), minutes), TOLERANCE, is_all=False)
     assert bool(found) is is_found
 
 
 @pytest.mark.parametrize(("minutes", "is_found"), [(50, False), (5, False), (4, True)])
-def test_where_times_are_in_disorder_anyway_only_more_of_it_is_found(
+def test_among_unordered_times_only_greater_disorder_is_found(
     minutes: float, *, is_found: bool
 ) -> None:
     """The second order's time is 100 minutes before the first's."""
@@ -62,8 +62,8 @@ def test_no_orders_and_one_are_in_order(*, is_all: bool) -> None:
     assert backdated_orders(made(1), TOLERANCE, is_all=is_all) == []
 
 
-def test_a_few_orders_are_enough_where_they_are_all() -> None:
-    """With a sample's first orders nobody knows what was made before."""
+def test_a_few_orders_are_enough_if_they_are_all() -> None:
+    """For a sample's first orders the earlier ones are unknown."""
     orders = made(100, 101, 102, 1)
     found = backdated_orders(orders, TOLERANCE, is_all=True)
     assert found == [BackdatedOrder("4", timedelta(minutes=99))]

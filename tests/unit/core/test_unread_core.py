@@ -1,4 +1,4 @@
-"""How long unread orders wait, whom a failing row may blame, how much a read holds."""
+"""How long unreadable orders wait, when a row is at fault, the size of a read."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,14 +13,14 @@ NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("waited", "wait"), [(None, 15), (1, 15), (40, 40), (299, 299), (4000, 300)]
 )
-def test_a_wait_grows_with_what_was_waited(waited: int | None, wait: int) -> None:
+def test_a_wait_grows_with_the_time_waited(waited: int | None, wait: int) -> None:
     """From 15 s up to 5 min."""
     failed_at = None if waited is None else NOW - timedelta(seconds=waited)
     assert wait_of(failed_at, NOW) == timedelta(seconds=wait)
 
 
-def test_a_row_is_blamed_after_some_minutes_while_others_are_read() -> None:
-    """Not at once, not while nothing else can be read, not when many fail."""
+def test_a_row_is_at_fault_after_minutes_while_others_are_readable() -> None:
+    """Not at once, not while nothing else is readable, not when many fail."""
     failed_at = NOW - BLAME_AFTER
     history = ReadHistory()
     history.note_failed()
@@ -48,13 +48,13 @@ def test_a_row_is_blamed_after_some_minutes_while_others_are_read() -> None:
         ((2, 3), (19,), False),
         ((4,), (9,), True),
         ((12,), (100,), True),
-        ((60,), (201,), True),  # a few minutes of trouble fade
+        ((60,), (201,), True),  # a few minutes of trouble are forgotten
     ],
 )
-def test_a_row_is_blamed_unless_too_many_fail_like_it(
+def test_a_row_is_not_at_fault_when_too_many_fail_like_it(
     failures: tuple[int, ...], reads: tuple[int, ...], *, blames: bool
 ) -> None:
-    """Five, and more than a fifth of those that were looked at."""
+    """Five, and more than a fifth of those that were read."""
     history = ReadHistory()
     for orders in failures:
         history.note_failed() if orders == 1 else history.note_failed(orders)
@@ -63,7 +63,7 @@ def test_a_row_is_blamed_unless_too_many_fail_like_it(
     assert history.may_blame(NOW - BLAME_AFTER, NOW) is blames
 
 
-def test_a_row_is_not_blamed_for_what_was_read_when_it_failed() -> None:
+def test_only_reads_after_its_failure_count_against_a_row() -> None:
     """Others must have been read since."""
     history = ReadHistory()
     history.note_failed()
@@ -71,7 +71,7 @@ def test_a_row_is_not_blamed_for_what_was_read_when_it_failed() -> None:
     assert not history.may_blame(NOW - BLAME_AFTER, NOW)
 
 
-def test_a_read_shrinks_at_once_and_grows_back_while_it_is_quick() -> None:
+def test_the_size_of_reads_shrinks_at_once_and_grows_while_they_are_fast() -> None:
     """Never below one order, never above a batch."""
     size = ReadSize(100)
     assert size.is_whole
@@ -92,8 +92,8 @@ def test_a_read_shrinks_at_once_and_grows_back_while_it_is_quick() -> None:
     assert halves("abcd") == (["a", "b"], ["c", "d"])
 
 
-def test_a_read_grows_twofold_when_it_was_full_and_quick() -> None:
-    """Not after one that held fewer, or took a quarter of the time allowed."""
+def test_a_read_doubles_when_it_was_full_and_fast() -> None:
+    """Not after one with fewer orders, or one that took a quarter of the limit."""
     size = ReadSize(100)
     size.failed(20)
     assert size.at_most == 10

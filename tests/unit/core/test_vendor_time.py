@@ -1,4 +1,4 @@
-"""A time is a moment, wherever syncd runs."""
+"""A time is an instant, wherever syncd runs."""
 
 import re
 import time
@@ -35,21 +35,21 @@ def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ],
 )
 @pytest.mark.usefixtures("far_east")
-def test_the_host_s_own_zone_changes_no_time(given: object, written: str) -> None:
-    """Seconds are of UTC, a time without a zone is of the given one."""
+def test_the_hosts_own_zone_changes_no_time(given: object, written: str) -> None:
+    """Seconds are UTC, a time without a zone is in the given one."""
     assert vendor_time(given, TOKYO, NOW) == written
 
 
 @pytest.mark.parametrize(
     "value", [[], 1.5, True, 10**20, Decimal("1E+999999"), Decimal("NaN")]
 )
-def test_what_is_no_time_is_named(value: object) -> None:
-    """Whatever its type is."""
+def test_an_invalid_time_is_named(value: object) -> None:
+    """Of any type."""
     with pytest.raises(ValueError, match=re.escape(str(value))):
         vendor_time(value, UTC, NOW)
 
 
-def test_so_many_seconds_that_no_calendar_has_their_year_are_refused() -> None:
-    """More of them than the greatest amount are not even counted."""
+def test_seconds_beyond_the_calendar_are_refused() -> None:
+    """Numbers above the greatest amount are not even converted."""
     with pytest.raises(ValueError, match="year"):
         vendor_time(int(MAX_AMOUNT), UTC, NOW)

@@ -41,12 +41,12 @@ def test_transactions_that_began_later_are_not_waited_for() -> None:
     assert window.is_ready_for_prepared
 
 
-def test_a_window_is_not_closable_before_the_prepared_were_read() -> None:
-    """A running transaction may have ended by becoming a prepared one."""
+def test_a_window_is_not_closable_before_prepared_transactions_were_read() -> None:
+    """A running transaction may have ended by being prepared."""
     assert not Window(UPPER, vxids()).is_closable
 
 
-def test_a_window_without_anything_left_closes() -> None:
+def test_a_window_without_remaining_transactions_closes() -> None:
     """Nothing ran and nothing was prepared: the window is complete."""
     window = with_prepared(Window(UPPER, vxids()), xids())
 
@@ -67,8 +67,8 @@ def test_prepared_transactions_hold_the_window_until_they_end() -> None:
     assert with_prepared(window, xids("99")).is_closable
 
 
-def test_a_reading_of_prepared_that_comes_too_early_is_ignored() -> None:
-    """What still runs may be prepared afterwards; an early reading proves nothing."""
+def test_a_premature_reading_of_prepared_transactions_is_ignored() -> None:
+    """A running one may be prepared afterwards; an early reading proves nothing."""
     early = with_prepared(Window(UPPER, vxids("3/1")), xids())
 
     assert early.prepared is None
@@ -89,7 +89,7 @@ class Server(RuleBasedStateMachine):
 
     @initialize(running=st.integers(0, 4), prepared=st.integers(0, 3))
     def open_window(self, running: int, prepared: int) -> None:
-        """What is alive now may hold orders of the window; what begins later not."""
+        """Transactions alive now may hold orders of the window; later ones do not."""
         self.running = {str(next(self.names)) for _ in range(running)}
         self.prepared = {str(next(self.names)) for _ in range(prepared)}
         self.relevant = self.running | self.prepared
@@ -114,12 +114,12 @@ class Server(RuleBasedStateMachine):
             self.prepared.discard(name)
 
     @rule()
-    def look_at_running(self) -> None:
+    def read_running(self) -> None:
         self.window = without_ended(self.window, vxids(*self.running))
 
     @rule()
-    def look_at_prepared(self) -> None:
-        """At any moment, also too early: the window itself must keep the order."""
+    def read_prepared(self) -> None:
+        """At any moment, also too early: the window must enforce the sequence."""
         self.read_when_idle |= self.window.is_ready_for_prepared
         self.window = with_prepared(self.window, xids(*self.prepared))
 
@@ -137,7 +137,7 @@ class Server(RuleBasedStateMachine):
 
 
 def test_no_interleaving_closes_a_window_that_may_still_grow() -> None:
-    """Whatever begins, is prepared, ends and is looked at, in any order."""
+    """Transactions begin, are prepared, end and are read, in any sequence."""
     run_state_machine_as_test(
         Server, settings=settings(max_examples=50, stateful_step_count=15)
     )
