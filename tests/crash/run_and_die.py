@@ -1,4 +1,4 @@
-"""Runs the daemon and kills it at a named step of the path: STEP NUMBER CONFIG."""
+"""Runs the daemon and kills it at a named step of delivery: STEP NUMBER CONFIG."""
 
 import os
 import signal
@@ -32,11 +32,11 @@ STEPS: dict[str, tuple[type, str]] = {
     "close_empty": (Ledger, "close_empty"),
 }
 MEANS_NOTHING = frozenset({"admit", "claim"})
-"""Steps that are also done when there is nothing to do: they count with a result."""
+"""Steps that also occur without work: they count only with a result."""
 
 
 class Countdown:
-    """Kills this very process at the `number`th tick."""
+    """Kills this process at the `number`th tick."""
 
     def __init__(self, number: int) -> None:
         self._left = number
@@ -47,8 +47,8 @@ class Countdown:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_around(step: str, moment: str, countdown: Countdown) -> None:
-    """Make the step fatal, `before` it is done or `after` it."""
+def kill_around(step: str, moment: str, countdown: Countdown) -> None:
+    """Kill the process before or after a step, by `moment`."""
     owner, name = STEPS[step]
     real: Callable[..., object] = getattr(owner, name)
 
@@ -63,13 +63,13 @@ def die_around(step: str, moment: str, countdown: Countdown) -> None:
     setattr(owner, name, fatal)
 
 
-def die_once_admitted(countdown: Countdown) -> None:
-    """Make the commit of an admission that found orders fatal."""
+def kill_once_admitted(countdown: Countdown) -> None:
+    """Kill the process at the commit of an admission that found orders."""
     admit: Callable[..., Admitted] = Ledger.admit
     admission = Ledger.admission
     found: list[int] = []
 
-    def noting(*args: object, **kwargs: object) -> Admitted:
+    def recording(*args: object, **kwargs: object) -> Admitted:
         admitted = admit(*args, **kwargs)
         found.append(admitted.orders)
         return admitted
@@ -82,7 +82,7 @@ def die_once_admitted(countdown: Countdown) -> None:
         if any(found):
             countdown.tick()
 
-    setattr(Ledger, "admit", noting)  # noqa: B010  # mypy refuses the assignment
+    setattr(Ledger, "admit", recording)  # noqa: B010  # mypy refuses the assignment
     setattr(Ledger, "admission", fatal)  # noqa: B010
 
 
@@ -90,10 +90,10 @@ def main() -> None:
     step, number, config = sys.argv[1:]
     countdown = Countdown(int(number))
     if step == "admitted":
-        die_once_admitted(countdown)
+        kill_once_admitted(countdown)
     else:
         moment, _, name = step.partition("-")
-        die_around(name, moment, countdown)
+        kill_around(name, moment, countdown)
     settings = load(Path(config))
     configure(level=settings.log.level)
     sys.exit(Daemon(settings).run())

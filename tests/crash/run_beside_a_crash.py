@@ -1,7 +1,7 @@
 """Runs `syncd run --once` in forks that wait at one of their steps: CONFIG.
 
-As run_step_by_step does, but the process lives on: at the fatal step it writes `now`,
-and goes on once it has read a byte; meanwhile its server may crash or be replaced.
+As run_step_by_step does, but the process survives: at the fatal step it writes `now`,
+and continues once it has read a byte; meanwhile its server may crash or be replaced.
 Writes how each pass ended, its steps, and the first and last of those of the exchange
 with the API.
 """
@@ -36,7 +36,7 @@ class Steps:
     def begin(self) -> None:
         self.passed.value = self.first.value = self.last.value = 0
 
-    def pass_one(self, owner: type) -> None:
+    def count(self, owner: type) -> None:
         self.passed.value += 1
         if owner is http.client.HTTPConnection:
             self.first.value = self.first.value or self.passed.value
@@ -46,20 +46,20 @@ class Steps:
             os.read(0, 1)
 
     def watch(self, owner: type, name: str) -> None:
-        """Count a step before each call of a door, and one after it."""
+        """Count a step before each call of a method, and one after it."""
         real: Callable[..., object] = getattr(owner, name)
 
         def counted(*args: object, **kwargs: object) -> object:
-            self.pass_one(owner)
+            self.count(owner)
             result = real(*args, **kwargs)
-            self.pass_one(owner)
+            self.count(owner)
             return result
 
         setattr(owner, name, counted)
 
 
 def run(settings: Settings, steps: Steps, fatal: int) -> int:
-    """Fork, run once, and tell how that ended."""
+    """Fork, run once, and return how that ended."""
     steps.begin()
     child = os.fork()
     if child == 0:

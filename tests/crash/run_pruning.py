@@ -1,7 +1,7 @@
-"""Thins a ledger in forks, each killed at one of its steps: CONFIG.
+"""Prunes a ledger in forks, each killed at one of its steps: CONFIG.
 
 Reads the number of the fatal step from stdin, line by line (0: none), and writes the
-exit code, negative for a signal, and the steps that passed.
+exit code, negative for a signal, and the number of steps done.
 """
 
 import os
@@ -22,7 +22,7 @@ from syncd.postgres.deadline import DeadlineConnection
 from syncd.source.connections import connect
 
 
-def thin(settings: Settings) -> int:
+def prune(settings: Settings) -> int:
     connections = connect(settings, "pruning")
     feed = FeedStore(connections, settings.feed).get()
     ledger = Ledger(connections.ledger, feed.feed_id)
@@ -42,7 +42,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             steps.fatal = int(line)
-            os._exit(thin(settings))
+            os._exit(prune(settings))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         sys.stdout.write(f"{code} {steps.passed.value}\n")
         sys.stdout.flush()

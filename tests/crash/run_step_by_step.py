@@ -1,9 +1,9 @@
 """Runs `syncd run --once` in forks, each killed at one of its steps: CONFIG.
 
 A step is anything that leaves the process: a statement to PostgreSQL, a piece of a
-request to the API, the wait for its answer, a file. Nobody lists them: they are
-counted where they pass. Reads the number of the fatal step from stdin, line by line
-(0: none), and writes the exit code, negative for a signal, and the steps that passed.
+request to the API, the wait for its response, a file. There is no list of them: they
+are counted at run time. Reads the number of the fatal step from stdin, line by line
+(0: none), and writes the exit code, negative for a signal, and the number of steps.
 """
 
 import http.client
@@ -38,26 +38,26 @@ class Steps:
         self.passed = Value("i", 0)
         self.fatal = 0
 
-    def pass_one(self) -> None:
+    def count(self) -> None:
         self.passed.value += 1
         if self.passed.value == self.fatal:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def watch(self, owner: type, name: str) -> None:
-        """Count a step before each call of a door, and one after it."""
+        """Count a step before each call of a method, and one after it."""
         real: Callable[..., object] = getattr(owner, name)
 
         def counted(*args: object, **kwargs: object) -> object:
-            self.pass_one()
+            self.count()
             result = real(*args, **kwargs)
-            self.pass_one()
+            self.count()
             return result
 
         setattr(owner, name, counted)
 
 
 def run(settings: Settings, steps: Steps, fatal: int) -> int:
-    """Fork, run once, and tell how that ended."""
+    """Fork, run once, and return how that ended."""
     steps.passed.value = 0
     child = os.fork()
     if child == 0:

@@ -1,4 +1,4 @@
-"""A backfill under real daemons: killed, steered from another shell, shared by two."""
+"""A backfill with real daemons: killed, paused from another shell, shared by two."""
 
 import json
 from pathlib import Path
@@ -26,8 +26,8 @@ def backfill_config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     return path
 
 
-def ask(config: Path, *options: str) -> int:
-    """Ask for a backfill of all past orders; return its number."""
+def request_backfill(config: Path, *options: str) -> int:
+    """Start a backfill of all past orders; return its number."""
     asked = ("backfill", *FROM, "--yes", "--json", "--config", config, *options)
     done = syncd(*asked)
     assert done.returncode == 0, done.stderr
@@ -35,7 +35,7 @@ def ask(config: Path, *options: str) -> int:
 
 
 def facts(config: Path) -> dict[str, object]:
-    """Read the last backfill as the command tells it."""
+    """Return the last backfill as the command shows it."""
     listed = json.loads(syncd("backfill", "list", "--json", "--config", config).stdout)
     found: dict[str, object] = listed[-1]
     return found
@@ -45,8 +45,8 @@ def state(shop: Shop) -> object:
     return shop.rows_of("backfill")[-1].state
 
 
-def told(log: Path) -> list[str]:
-    """List what a daemon's log tells of backfills, in order."""
+def logged_states(log: Path) -> list[str]:
+    """Return the states of backfills in a daemon's log, in order."""
     names = [json.loads(line)["event"] for line in log.read_text().splitlines()]
     return [n.removeprefix("backfill.") for n in names if n.startswith("backfill.")]
 
@@ -54,9 +54,9 @@ def told(log: Path) -> list[str]:
 def test_a_backfill_survives_kills_and_sends_each_order(
     shop: Shop, sandbox: Sandbox, backfill_config: Path
 ) -> None:
-    """Exactly the orders of the range; a repeat only where a claim was in flight."""
+    """Exactly the orders of the range; a repeat only for a claim in flight."""
     wanted = insert_past_orders(shop, 300)
-    ask(backfill_config, "--to", day(40).isoformat())
+    request_backfill(backfill_config, "--to", day(40).isoformat())
     for killed_at in (30, 110, 200):
         daemon = shop.start(backfill_config, program=SMALL_PAGES)
         wait_until(lambda: sandbox.book.totals.orderids >= killed_at)  # noqa: B023
@@ -74,18 +74,18 @@ def test_a_backfill_survives_kills_and_sends_each_order(
     assert shop.row_of("backfill").orders == 240
 
 
-def test_it_is_steered_from_any_shell(
+def test_a_backfill_is_paused_and_cancelled_from_any_shell(
     shop: Shop, sandbox: Sandbox, backfill_config: Path
 ) -> None:
-    """A running daemon pauses, goes on, and gives the rest back; its log tells."""
+    """A running daemon pauses, continues, and releases the rest; each is logged."""
     insert_past_orders(shop, 2_000)
     log = backfill_config.with_suffix(".log")
     daemon = shop.start(backfill_config, program=SMALL_PAGES)
     wait_until(lambda: "daemon.started" in log.read_text())
-    ask(backfill_config)
+    request_backfill(backfill_config)
     wait_until(lambda: sandbox.book.totals.orderids >= 20)
     assert syncd("backfill", "pause", "--config", backfill_config).returncode == 0
-    wait_until(lambda: told(log) == ["started", "paused"])
+    wait_until(lambda: logged_states(log) == ["started", "paused"])
     resting = sandbox.book.totals.orderids
     live = shop.confirm(3)
     wait_until(lambda: all(sandbox.book.posts(order) for order in live))
@@ -95,7 +95,9 @@ def test_it_is_steered_from_any_shell(
     wait_until(lambda: sandbox.book.totals.orderids >= resting + 40)
     cancel = syncd("backfill", "cancel", "--yes", "--config", backfill_config)
     assert "is cancelled" in cancel.stdout
-    wait_until(lambda: told(log) == ["started", "paused", "resumed", "cancelled"])
+    wait_until(
+        lambda: logged_states(log) == ["started", "paused", "resumed", "cancelled"]
+    )
     wait_until(
         lambda: (
             facts(backfill_config)["pending"] == facts(backfill_config)["sending"] == 0
@@ -106,7 +108,7 @@ def test_it_is_steered_from_any_shell(
     assert daemon.wait(60) == 0
     text = backfill_config.read_text()
     backfill_config.write_text(text.replace("100/s", "unlimited"))
-    ask(backfill_config)
+    request_backfill(backfill_config)
     shop.start(backfill_config, program=SMALL_PAGES)
     wait_until(lambda: state(shop) == "finished")
     assert sandbox.book.totals.orderids == 2_003
@@ -116,27 +118,30 @@ def test_it_is_steered_from_any_shell(
 def test_two_daemons_share_a_backfill(
     shop: Shop, sandbox: Sandbox, backfill_config: Path, tmp_path: Path
 ) -> None:
-    """Each page is captured once, each order sent once, each state told once."""
+    """Each page is captured once, each order sent once, each state logged once."""
     orders = insert_past_orders(shop, 300)
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
     for log in logs:
         shop.start(backfill_config, log=log, program=SMALL_PAGES)
     for log in logs:
         wait_until(lambda log=log: "daemon.started" in log.read_text())
-    ask(backfill_config)
+    request_backfill(backfill_config)
     wait_until(lambda: state(shop) == "finished")
     assert {sandbox.book.posts(order) for order in orders} == {1}
     assert shop.row_of("backfill").orders == 300
-    wait_until(lambda: len(told(logs[0]) + told(logs[1])) >= 2)
-    assert sorted(told(logs[0]) + told(logs[1])) == ["finished", "started"]
+    wait_until(lambda: len(logged_states(logs[0]) + logged_states(logs[1])) >= 2)
+    assert sorted(logged_states(logs[0]) + logged_states(logs[1])) == [
+        "finished",
+        "started",
+    ]
 
 
 def test_a_stopped_daemon_leaves_the_rest_to_the_next(
     shop: Shop, sandbox: Sandbox, backfill_config: Path
 ) -> None:
-    """`run --once` goes on where the daemon was, up to the end."""
+    """`run --once` continues where the daemon was, up to the end."""
     insert_past_orders(shop, 200)
-    ask(backfill_config)
+    request_backfill(backfill_config)
     daemon = shop.start(backfill_config, program=SMALL_PAGES)
     wait_until(lambda: sandbox.book.totals.orderids >= 20)
     daemon.terminate()

@@ -1,4 +1,4 @@
-"""Killed at every statement, every piece of a request, every file: none listed."""
+"""Killed at every statement, every piece of a request and every file."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ LEFT = 75
 
 
 class StepwiseDaemon:
-    """A shop, and daemons that live for one pass and die where they are told."""
+    """A shop, and daemons that run one pass and are killed at a given step."""
 
     def __init__(
         self, shop: Shop, sandbox: Sandbox, folder: Path, capture: str
@@ -61,7 +61,7 @@ class StepwiseDaemon:
         self._process.wait(60)
 
     def run(self, fatal: int = 0) -> tuple[int, int]:
-        """Run one pass; tell how it ended and how many steps it took."""
+        """Run one pass; return how it ended and its number of steps."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(f"{fatal}\n")
@@ -70,9 +70,9 @@ class StepwiseDaemon:
         return int(code), int(passed)
 
     def confirm_orders(self, trouble: str | None) -> None:
-        """Confirm three orders, one of them not fit to be sent; maybe in trouble.
+        """Confirm three orders, one of them unsendable, perhaps with a failing API.
 
-        And ask for two past ones, in a range of their own.
+        And start a backfill of two past ones, in a range of their own.
         """
         self.orders += self.shop.confirm(2)
         self._start_backfill()
@@ -97,7 +97,7 @@ class StepwiseDaemon:
         self.shop.insert("backfill", feed_id=self.shop.row_of("feed").feed_id, **times)
 
     def recover(self) -> None:
-        """Run whole passes until nothing is left."""
+        """Run complete passes until nothing is left."""
         self.sandbox.clear_faults()
         for _ in range(20):
             self.shop.end_back_off()
@@ -107,7 +107,7 @@ class StepwiseDaemon:
         pytest.fail("something is left for ever")
 
     def check_orders(self) -> int:
-        """Check the orders sold since the last account; tell how many repeated."""
+        """Check the orders sold since the last check; return the number of repeats."""
         posts = {order: self.sandbox.book.posts(order) for order in self.orders}
         assert [order for order, number in posts.items() if number == 0] == []
         counted = self.shop.uncertain_attempts_of_orders()
@@ -131,14 +131,14 @@ def stepwise(
 
 
 def kill_at_steps(stepwise: StepwiseDaemon, trouble: str | None, stride: int) -> None:
-    """Kill a pass at every `stride`th of its steps; nothing is lost or uncounted."""
+    """Kill a pass at every `stride`th of its steps; no order is lost or uncounted."""
     stepwise.confirm_orders(trouble)
     code, steps = stepwise.run()
     assert code in {0, LEFT}
     stepwise.recover()
     stepwise.check_orders()
     assert steps > 20
-    # The one batch in flight; and that of an answer that left it in doubt, if it was
+    # The one batch in flight; and that of a response that made it uncertain, if it was
     # sent again within the same pass.
     most = 4 if trouble in {"accept-then-drop", "count-short"} else 2
     repeated = kills = 0
@@ -156,8 +156,8 @@ def kill_at_steps(stepwise: StepwiseDaemon, trouble: str | None, stride: int) ->
     )
 
 
-def test_a_kill_at_any_step_loses_and_hides_nothing(stepwise: StepwiseDaemon) -> None:
-    """Some of them; all with `-m soak`."""
+def test_a_kill_at_some_steps_loses_and_hides_nothing(stepwise: StepwiseDaemon) -> None:
+    """All steps with `-m soak`."""
     kill_at_steps(stepwise, None, 11)
 
 
@@ -169,5 +169,5 @@ def test_a_kill_at_any_step_loses_and_hides_nothing(stepwise: StepwiseDaemon) ->
 def test_a_kill_at_every_step_loses_and_hides_nothing(
     stepwise: StepwiseDaemon, trouble: str | None
 ) -> None:
-    """Each statement, each piece of a request, in good times and in trouble."""
+    """Each statement and each piece of a request, with and without faults."""
     kill_at_steps(stepwise, trouble, 1)

@@ -1,4 +1,4 @@
-"""Several daemons for one feed: they share the work through claims alone."""
+"""Several daemons for one feed share the work through claims alone."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def uncertain(shop: Shop) -> object:
     return shop.uncertain_attempts()
 
 
-def stuck_in_a_post(shop: Shop, sandbox: Sandbox) -> None:
+def wait_for_request_in_flight(shop: Shop, sandbox: Sandbox) -> None:
     """Wait until a batch is claimed and the API has its request."""
     wait_until(lambda: sandbox.book.totals.requests == 1)
     wait_until(lambda: shop.batches("sending") == 1)
@@ -39,7 +39,7 @@ def stuck_in_a_post(shop: Shop, sandbox: Sandbox) -> None:
 def test_two_daemons_share_the_work_and_repeat_nothing(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Side by side, as during a deploy; each sends a part."""
+    """In parallel, as during a deployment; each sends some batches."""
     config = shop.configure(tmp_path, sandbox.endpoint, batch_size=5)
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
     daemons = [shop.start(config, log=log) for log in logs]
@@ -66,7 +66,7 @@ def test_a_killed_daemons_claim_is_taken_over_by_another(
     wait_until(lambda: "daemon.started" in logs[0].read_text())
     sandbox.fail("hang", times=1)
     orders = shop.confirm(10)
-    stuck_in_a_post(shop, sandbox)
+    wait_for_request_in_flight(shop, sandbox)
     shop.start(config, log=logs[1])
     wait_until(lambda: "daemon.started" in logs[1].read_text())
     first.kill()
@@ -81,17 +81,17 @@ def test_a_killed_daemons_claim_is_taken_over_by_another(
     != 0,
     reason="needs the right to make a process namespace",
 )
-def test_a_daemon_of_another_host_keeps_its_claim_for_its_lease(
+def test_a_daemon_of_another_host_keeps_its_claim_until_its_lease_ends(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """From there nobody can tell that it is dead; a free lock alone is no proof."""
+    """Another host cannot know that it is dead; a free lock alone is no proof."""
     config = shop.configure(tmp_path, sandbox.endpoint, timeout="4s")
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
     first = shop.start(config, log=logs[0], program=IMPATIENT)
     wait_until(lambda: "daemon.started" in logs[0].read_text())
     sandbox.fail("hang", times=1)
     orders = shop.confirm(10)
-    stuck_in_a_post(shop, sandbox)
+    wait_for_request_in_flight(shop, sandbox)
     lease_until = shop.row_of("batch").lease_until
     first.kill()
     first.wait()
@@ -103,17 +103,17 @@ def test_a_daemon_of_another_host_keeps_its_claim_for_its_lease(
     assert uncertain(shop) == 1
 
 
-def test_a_daemon_that_was_stopped_cannot_settle_what_is_no_longer_its_own(
+def test_a_suspended_daemon_cannot_settle_a_claim_that_it_lost(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """SIGSTOP past the lease: another sends; waking up, it changes nothing."""
+    """SIGSTOP beyond the lease: another sends; after SIGCONT it changes nothing."""
     config = shop.configure(tmp_path, sandbox.endpoint, timeout="4s")
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
     first = shop.start(config, log=logs[0], program=IMPATIENT)
     wait_until(lambda: "daemon.started" in logs[0].read_text())
     sandbox.fail("hang", times=1)
     orders = shop.confirm(10)
-    stuck_in_a_post(shop, sandbox)
+    wait_for_request_in_flight(shop, sandbox)
     os.kill(first.pid, signal.SIGSTOP)
     try:
         second = shop.start(config, log=logs[1], program=IMPATIENT)
@@ -136,7 +136,7 @@ def test_a_daemon_that_was_stopped_cannot_settle_what_is_no_longer_its_own(
 def test_a_daemon_cut_off_from_the_database_loses_nothing(
     shop: Shop, server: Cluster, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Its claims are another's past the lease; back again, it goes on."""
+    """Another takes its claims over after the lease; reconnected, it continues."""
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
     with proxy(server.folder) as line:
         through = {"dsn": make_conninfo(shop.dsn, host="127.0.0.1", port=line.port)}
@@ -146,7 +146,7 @@ def test_a_daemon_cut_off_from_the_database_loses_nothing(
         sandbox.fail("latency", times=1, seconds=3)
         orders = shop.confirm(10)
         wait_until(lambda: sandbox.book.totals.requests == 1)
-        line.freeze()  # the answer comes, and cannot be settled
+        line.freeze()  # the response comes, and cannot be settled
         direct = shop.configure(tmp_path, sandbox.endpoint, timeout="4s")
         second = shop.start(direct, log=logs[1], program=IMPATIENT)
         wait_until(lambda: events(logs[1], "batch.delivered"))

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.db, pytest.mark.timeout(180)]
 
 RUN_AND_DIE = Path(__file__).with_name("run_and_die.py")
 SIZE = 6
-"""Twice what is confirmed at a time: no batch of one order uses up a refusal."""
+"""Twice the orders confirmed at a time: a batch of one order uses up no refusal."""
 CAPTURING = [
     ("before-admit", 1),  # while the feed is started for the first time
     ("before-admit", 4),
@@ -42,7 +42,7 @@ FAILING = ["after-endpoint-failed", "before-put-back", "after-put-back"]
 
 
 class CrashHarness:
-    """A shop whose daemon dies; says at the end what became of every order."""
+    """A shop whose daemon is killed; checks at the end what became of every order."""
 
     def __init__(self, shop: Shop, sandbox: Sandbox, folder: Path) -> None:
         self.shop = shop
@@ -58,10 +58,9 @@ class CrashHarness:
         return self.shop.count("feed") == 1
 
     def confirm_until_dead(self, process: Process) -> None:
-        """Keep selling while the daemon lives; it has to die by SIGKILL.
+        """Confirm orders while the daemon runs; it has to end by SIGKILL.
 
-        A machine that is slow to start it is not to leave thousands of orders for the
-        end.
+        A slow start of the daemon must not accumulate thousands of orders.
         """
 
         def is_dead() -> bool:
@@ -115,7 +114,7 @@ def crash(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> CrashHarness:
 
 
 def kill_at(crash: CrashHarness, step: str, number: int = 1) -> None:
-    """Let a daemon recover from the last kill and be killed at `step`."""
+    """Let a daemon recover from the last kill, then kill it at `step`."""
     crash.shop.end_back_off()
     crash.confirm_until_dead(crash.start_to_be_killed(step, number))
     crash.sandbox.clear_faults()
@@ -133,7 +132,7 @@ def recover(crash: CrashHarness) -> None:
 def test_no_order_is_lost_when_killed_at_each_step(
     crash: CrashHarness, steps: list[tuple[str, int]]
 ) -> None:
-    """Kills at the steps of the path, one after the other, lose and hide nothing."""
+    """Kills at each step of delivery, one after the other, lose and hide nothing."""
     for step, number in steps:
         kill_at(crash, step, number)
     recover(crash)
@@ -148,7 +147,7 @@ def test_no_order_is_lost_when_killed_while_halving(crash: CrashHarness) -> None
 
 
 def test_no_order_is_lost_when_killed_after_a_failure(crash: CrashHarness) -> None:
-    """A kill while a failed batch is put back loses nothing."""
+    """A kill while a failed batch is requeued loses nothing."""
     for step in FAILING:
         crash.sandbox.fail("server-error", times=None)
         kill_at(crash, step)
@@ -166,7 +165,7 @@ def test_an_unready_order_survives_a_kill(crash: CrashHarness) -> None:
 
 
 @pytest.mark.parametrize("step", ["before-except", "after-except"])
-def test_a_rejected_order_takes_no_other_with_it(
+def test_a_rejected_order_does_not_affect_others(
     crash: CrashHarness, step: str
 ) -> None:
     """A kill while an order is rejected leaves it rejected once, the others sent."""
@@ -184,7 +183,7 @@ def test_a_rejected_order_takes_no_other_with_it(
 
 
 class OrderWriter(threading.Thread):
-    """Confirms orders without a pause: at once, late, and not at all."""
+    """Confirms orders without a pause: immediately, with delay, or rolled back."""
 
     def __init__(self, owner: str, seed: int) -> None:
         super().__init__()
@@ -217,7 +216,7 @@ def wait_for_requests(sandbox: Sandbox, number: int) -> None:
 
 
 def kill_at_random(crash: CrashHarness, kills: int, seed: int) -> tuple[int, int]:
-    """Kill the daemon again and again while orders come in.
+    """Kill the daemon repeatedly while orders are confirmed.
 
     Returns:
         Numbers of orders and of repeated events.

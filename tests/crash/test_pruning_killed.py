@@ -1,4 +1,4 @@
-"""Killed in the middle of pruning: every step is whole, and the next turn goes on."""
+"""Killed during pruning: every step is atomic, and the next turn continues."""
 
 import os
 import signal
@@ -29,16 +29,16 @@ def seed(shop: Shop) -> None:
 
 
 def sums(shop: Shop) -> tuple[int, int, int]:
-    """Return how many orders delivered batches count, there are, and were delivered."""
+    """Return the sum of delivered batches' counts, all orders, the delivered ones."""
     orders = shop.captured_orders()
     delivered = [order for order in orders if order.batch.state == "delivered"]
     return shop.batch_orders(state="delivered"), len(orders), len(delivered)
 
 
-def test_a_kill_at_any_step_of_thinning_loses_nothing(
+def test_a_kill_at_any_step_of_pruning_loses_nothing(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """After each one the sums are right; what is left is pruned later."""
+    """After each one the sums are correct; the rest is pruned later."""
     feed = FeedHarness(shop)
     config = shop.configure(tmp_path, "http://127.0.0.1:9/x")
     process = subprocess.Popen(
@@ -56,7 +56,7 @@ def test_a_kill_at_any_step_of_thinning_loses_nothing(
     assert process.stdin
     assert process.stdout
 
-    def thin(fatal: int) -> tuple[int, int]:
+    def prune(fatal: int) -> tuple[int, int]:
         assert process.stdin
         assert process.stdout
         shop.update("feed", {"pruned_at": None})
@@ -66,17 +66,17 @@ def test_a_kill_at_any_step_of_thinning_loses_nothing(
         return int(code), int(steps)
 
     seed(shop)
-    code, steps = thin(0)
+    code, steps = prune(0)
     assert code == 0
     killed = 0
     for number, fatal in enumerate(range(1, steps + 1, 2), 2):
         seed(shop)
         orders = number * BATCHES * 2
-        code, _ = thin(fatal)
+        code, _ = prune(fatal)
         killed += code == -signal.SIGKILL
         assert sums(shop) == (orders, orders, orders), fatal
     assert killed > 10
-    assert thin(0)[0] == 0
+    assert prune(0)[0] == 0
     assert shop.batches() == 1
     process.stdin.close()
     assert process.wait(60) == 0

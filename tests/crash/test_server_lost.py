@@ -1,8 +1,8 @@
-"""The server is lost between two steps of a daemon that lives on, with what it owed.
+"""The server is lost between two steps of a daemon that survives, with its commits.
 
-It crashes where commits need not be on its disk (`synchronous_commit = off`), or its
-standby, which lies behind, takes over. Whatever is erased: no order is lost, none
-is delivered that was not sent, and each repeat is counted.
+It crashes with commits that are not on disk yet (`synchronous_commit = off`), or a
+lagging standby takes over. Whatever is lost with it: no order is lost, none is
+delivered that was not sent, and each repeat is counted.
 """
 
 import os
@@ -47,13 +47,13 @@ class ServerLossHarness:
         self.shop = Shop.open(self.server.dsn("shop"))
         self.orders: list[str] = []
         self._daemon: subprocess.Popen[bytes] | None = None
-        self._follow()
+        self._start_passes()
 
     def _open(self, made: object) -> Cluster:
         return cast("Cluster", self._stack.enter_context(made))  # type: ignore[arg-type]  # a cluster
 
-    def _follow(self, *standbys: Cluster) -> None:
-        """Start what runs the passes, with the servers that there are."""
+    def _start_passes(self, *standbys: Cluster) -> None:
+        """Start the process that runs passes, with the present servers."""
         self.end()
         hosts = ",".join(str(s.folder) for s in (self.server, *standbys))
         self.shop.owner = make_conninfo(self.server.dsn("shop"), options=DURABLY)
@@ -96,7 +96,7 @@ class ServerLossHarness:
         return cast("IO[bytes]", self._daemon.stdout).readline()
 
     def run(self) -> tuple[int, int, int, int]:
-        """Run a whole pass: how it ended, its steps, the API's first and last one."""
+        """Run a pass; return how it ended, its steps, the API's first and last one."""
         self._send(b"0\n")
         code, passed, first, last = map(int, self._receive().split())
         return code, passed, first, last
@@ -105,7 +105,7 @@ class ServerLossHarness:
         self.orders += self.shop.confirm(2)
 
     def crash_at(self, step: int) -> None:
-        """Let the server crash at a step of a pass, and orders be captured after it."""
+        """Crash the server at a step of a pass, and capture orders after it."""
         self._send(b"%d\n" % step)
         if self._receive() != b"now\n":
             return
@@ -116,9 +116,9 @@ class ServerLossHarness:
         self._receive()
 
     def promote_at(self, step: int) -> None:
-        """Let a standby that has nothing of a pass take over at one of its steps."""
+        """Promote a standby that has nothing of a pass at one of its steps."""
         second = self._open(cluster({"synchronous_commit": "on"}, primary=self.server))
-        self._follow(second)
+        self._start_passes(second)
         self._fall_behind(second)
         self._send(b"%d\n" % step)
         waits = self._receive() == b"now\n"
@@ -130,7 +130,7 @@ class ServerLossHarness:
             self._capture_meanwhile()
             self._send(b"\n")
             self._receive()
-        self._follow()
+        self._start_passes()
 
     def _fall_behind(self, second: Cluster) -> None:
         position = self.shop.value("SELECT pg_current_wal_flush_lsn()::text")
@@ -141,7 +141,7 @@ class ServerLossHarness:
         wait_until(lambda: second.holds(gone))
 
     def _capture_meanwhile(self) -> None:
-        """Another daemon captures an order: it may join a batch that is pending."""
+        """Capture an order by another daemon: it may join a pending batch."""
         self.orders += self.shop.confirm(1)
         with closing(Database(self.shop.dsn)) as database:
             feed = FeedStore(Connections(database, database), "shop").get()
@@ -151,7 +151,7 @@ class ServerLossHarness:
                 ledger.admit(source.between(watermark, "infinity"), "poll", size=4)
 
     def recover(self) -> None:
-        """Run whole passes until nothing is left."""
+        """Run complete passes until nothing is left."""
         for _ in range(20):
             self.shop.end_back_off()
             self.shop.update("batch", {"due_at": "-infinity"})
@@ -161,7 +161,7 @@ class ServerLossHarness:
         pytest.fail("something is left for ever")
 
     def check_orders(self, step: int) -> int:
-        """Check every order; tell how many were repeated."""
+        """Check every order; return the number of repeats."""
         posts = self.sandbox.book.posts
         rows = self.shop.captured_orders(state=None)
         counted = {f"W-{o.order_key}": o.batch.uncertain_attempts for o in rows}
@@ -205,7 +205,7 @@ def lose_at_steps(
 
 
 @pytest.mark.parametrize(("disaster", "stride"), [("crash", 3), ("promote", 9)])
-def test_a_server_that_is_lost_while_sending_hides_nothing(
+def test_a_server_lost_while_sending_loses_and_hides_nothing(
     loss: ServerLossHarness, disaster: str, stride: int
 ) -> None:
     """Some steps around the exchange with the API; all with `-m soak`."""
@@ -215,7 +215,7 @@ def test_a_server_that_is_lost_while_sending_hides_nothing(
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("disaster", ["crash", "promote"])
-def test_a_server_that_is_lost_at_every_step_hides_nothing(
+def test_a_server_lost_at_every_step_loses_and_hides_nothing(
     loss: ServerLossHarness, disaster: str
 ) -> None:
     """From the start of a pass to its end."""

@@ -1,9 +1,9 @@
-"""Every way in which claims, answers and lost commits may follow one another.
+"""Every sequence of claims, responses and lost commits.
 
-Two workers share a ledger; their requests are all taken. Commits are lost as a crash
-loses them (back to the last claim that somebody has settled) or as a promotion does
-(which is noted). One path of moves is one transaction; what a move has written since a
-savepoint is what is lost. To add a trouble, name it in `options` and `make`.
+Two workers share a ledger; the API accepts all their requests. Commits are lost as by
+a crash (back to the last claim that a worker has settled) or by a promotion (which is
+recorded). One path of moves is one transaction; what a move has written since a
+savepoint is what is lost. To add a fault, name it in `options` and `make`.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from syncd.postgres.statements import Statement, query
 
 KEYS = ("1", "2")
 MOST_LOST = 3
-"""Moves that a crash or a promotion takes back, at most."""
+"""Moves that a crash or a promotion reverts, at most."""
 
 STANDING = b"""
 SELECT l.order_key AS key, coalesce(l.state, b.state) AS state,
@@ -44,7 +44,7 @@ class BrokenPromiseError(AssertionError):
 
 @dataclass
 class Worker:
-    """A worker and what it has in hand."""
+    """A worker and its unsettled claims."""
 
     number: int
     claim: Claim | None = None
@@ -70,7 +70,7 @@ class Claims:
             self.make(move)
 
     def options(self) -> list[str]:
-        """List the moves that are possible now."""
+        """Return the moves that are possible now."""
         known = self._standing()
         found = [f"capture {key}" for key in KEYS if self._is_free(known, key)][:1]
         for name, worker in self._workers.items():
@@ -93,7 +93,7 @@ class Claims:
         return key not in known or known[key][0] == "withdrawn"
 
     def make(self, move: str) -> None:
-        """Make a move, and check that nothing is delivered that was not sent."""
+        """Make a move, and check that no unsent order is delivered."""
         who, _, what = move.partition(" ")
         if who in {"crash", "promotion"}:
             self._lose(int(what), is_noted=who == "promotion")
@@ -111,10 +111,10 @@ class Claims:
                 raise BrokenPromiseError(f"order {key} is delivered, and was not sent")
 
     def finish(self) -> None:
-        """Settle all that is in hand, send what is left, and judge."""
+        """Settle all claims, send what is left, and check the result."""
         for worker in self._workers.values():
             if worker.claim and worker.is_sent:
-                self._hear(worker, is_accepted=True)
+                self._settle(worker, is_accepted=True)
             elif worker.claim:
                 self._harness.ledger.requeue(worker.claim, Receipt("unread"))
         self._end_leases()
@@ -125,11 +125,11 @@ class Claims:
         self._claim(last)
         while last.claim:
             self._send(last)
-            self._hear(last, is_accepted=True)
+            self._settle(last, is_accepted=True)
             self._claim(last)
-        self._judge()
+        self._check()
 
-    def _judge(self) -> None:
+    def _check(self) -> None:
         standing = self._standing()
         for key in KEYS:
             state, doubts = standing[key]
@@ -147,7 +147,7 @@ class Claims:
         elif what == "sets aside":
             self._set_aside(worker)
         else:
-            self._hear(worker, is_accepted=what == "hears yes")
+            self._settle(worker, is_accepted=what == "hears yes")
 
     def _capture(self, key: str) -> None:
         found = self._harness.source.of_keys([key])
@@ -174,8 +174,8 @@ class Claims:
             self._harness.ledger.close_empty(worker.claim, Receipt("nothing_to_send"))
             worker.claim = None
 
-    def _hear(self, worker: Worker, *, is_accepted: bool) -> None:
-        """Let the delivery itself settle, as it does with an answer or without."""
+    def _settle(self, worker: Worker, *, is_accepted: bool) -> None:
+        """Let the delivery settle an attempt, with or without a response."""
         assert worker.claim
         sent = Sent(worker.claim, worker.keys, [f"W-{k}" for k in worker.keys], b"{}")
         settlement = self._settlement
@@ -217,7 +217,7 @@ class Claims:
 def explore(
     harness: Harness, depth: int, begin: Sequence[str] = ()
 ) -> Iterator[tuple[list[str], str]]:
-    """Walk every path of so many moves; give each with how it broke its promise.
+    """Walk every path of so many moves; yield each with the promise that it broke.
 
     Args:
         harness: Of a shop without orders.

@@ -8,7 +8,7 @@ from proof.world import HIDING, World
 
 @pytest.fixture(scope="package")
 def hiding_server() -> Iterator[Cluster]:
-    """A server with room for slots, whose commits may be late."""
+    """A server with room for slots, which can delay the visibility of commits."""
     with cluster(HIDING) as running:
         yield running
 
@@ -26,7 +26,7 @@ def world(hiding_server: Cluster) -> Iterator[World]:
 
 @pytest.fixture
 def hiding_world() -> Iterator[World]:
-    """A shop on a server of its own that may be lost, and comes back."""
+    """A shop on a server of its own that may crash and restart."""
     with cluster(HIDING) as primary:
         opened = World(primary, "proof")
         yield opened
@@ -44,7 +44,7 @@ def rough_world() -> Iterator[World]:
 
 @pytest.fixture
 def standby_world() -> Iterator[World]:
-    """A shop whose orders are read on a standby that may lie behind."""
+    """A shop whose orders are read on a standby that may lag."""
     with cluster() as primary, cluster({}, primary=primary) as second:
         opened = World(primary, "proof", standby=second)
         opened.await_standby()

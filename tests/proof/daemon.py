@@ -59,7 +59,7 @@ class Daemon:
         wait_until(lambda: world.shop.rows_of("watermark"), PATIENCE_SECONDS)
 
     def __call__(self, world: World) -> "Daemon":
-        """Begin an interleaving: what is in the ledger by now is of earlier ones."""
+        """Begin an interleaving: orders in the ledger by now belong to earlier ones."""
         assert world is self._world
         self._earlier |= {order.order_key for order in world.shop.rows_of("ledger")}
         return self
@@ -67,7 +67,7 @@ class Daemon:
     def step(self) -> None:
         time.sleep(0.01)
 
-    def look(self) -> None:
+    def cycle(self) -> None:
         time.sleep(0.15)
 
     def crash(self) -> None:
@@ -78,7 +78,7 @@ class Daemon:
     def settle(self) -> None:
         """Wait for its capture, and until nothing is left to send.
 
-        The poll underneath a follower looks each half minute: it is not waited for.
+        The poll beside a follower runs each half minute: it is not waited for.
         """
         {"poll": self._poll, "listen": self._listen, "wal": self._read_on}[
             self._capture
@@ -97,7 +97,7 @@ class Daemon:
         wait_until(lambda: not self._world.rows(WAITING), PATIENCE_SECONDS)
 
     def _read_on(self) -> None:
-        """Wait until it has read past now; it says so at once only of an order."""
+        """Wait until it has read past now, which only an order makes it report."""
         ((position,),) = self._world.rows(WRITTEN)
         self._world.rows(MARK)
         wait_until(
@@ -112,10 +112,10 @@ class Daemon:
         return [o.order_key for o in orders if o.order_key not in self._earlier]
 
     def disturb(self, *, broken: bool) -> None:
-        """It put nothing into the shop."""
+        """Do nothing: it installed nothing into the shop."""
 
     def close(self) -> None:
-        """It lives on, for the next interleaving."""
+        """Keep it running for the next interleaving."""
 
     def end(self) -> None:
         self._process.kill()

@@ -1,7 +1,7 @@
-"""The captures that are told of changes, alone and with the poll underneath.
+"""The captures that follow changes, alone and with the poll beside them.
 
-Alone, nothing but the follower can find an order: it is what is judged. Its pages and
-waits are made so short that what goes wrong at their ends is soon reached.
+Alone, nothing but the follower can find an order: it alone is tested. Its pages and
+waits are so short that faults at their ends are soon reached.
 """
 
 from abc import abstractmethod
@@ -16,7 +16,7 @@ from support.shop import target_of
 from typing_extensions import override
 
 from proof.stepwise import Start
-from proof.subjects import Apart, LedgerSubject
+from proof.subjects import LedgerSubject, SeparateLedger
 from proof.world import World
 from syncd.capture.listen.capture import AdmissionContext, OutboxCapture, OutboxTuning
 from syncd.capture.listen.notify import NotifyListener
@@ -39,13 +39,13 @@ from syncd.source.connections import Connections
 
 TABLES = ("orders:id", "payments:order_id")
 FEW = 3
-"""Rows or keys that are taken at once."""
+"""Rows or keys that are read at once."""
 
 CHUNK = 20
-"""Messages that come at once; fewer, and late commits are heard of too late."""
+"""Messages that are read at once; with fewer, late commits are seen too late."""
 
 POLLS = 3
-"""Every so many looks of a follower the poll underneath looks too."""
+"""The poll beside a follower runs every so many of its cycles."""
 
 WRITTEN = "SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint"
 WAITING = "SELECT 1 FROM syncd.outbox WHERE feed = %(feed)s LIMIT 1"
@@ -56,8 +56,8 @@ SELECT 1 FROM syncd.replication_position JOIN syncd.feed AS f USING (feed_id)
 """
 
 
-class Silent(Log):
-    """Says nothing."""
+class NullLog(Log):
+    """Discards all events."""
 
     @override
     def emit(self, event: str, **fields: object) -> None:
@@ -68,8 +68,8 @@ class Silent(Log):
         pass
 
 
-class Restless(PollSchedule):
-    """It is always time to look."""
+class AlwaysDue(PollSchedule):
+    """The next poll is always due."""
 
     @override
     def seconds(self, now: float) -> float:
@@ -77,9 +77,9 @@ class Restless(PollSchedule):
 
 
 class OverPoll(LedgerSubject):
-    """A follower as the daemon runs it: what it misses the poll underneath finds."""
+    """A follower as the daemon runs it: the poll beside it finds what it misses."""
 
-    _looks_of_both = 0
+    _cycles_of_both = 0
 
     @override
     def renew(self) -> None:
@@ -90,8 +90,8 @@ class OverPoll(LedgerSubject):
 
     @override
     def capture(self) -> None:
-        self._looks_of_both += 1
-        if self._looks_of_both % POLLS:
+        self._cycles_of_both += 1
+        if self._cycles_of_both % POLLS:
             super().capture()  # type: ignore[safe-super]  # the follower's
         else:
             self.poll.poll()
@@ -103,18 +103,18 @@ class OverPoll(LedgerSubject):
     @override
     def disturb(self, *, broken: bool) -> None:
         """Do it unless a transaction of the shop is in the way."""
-        statements = self.breaking() if broken else self.mending()
+        statements = self.breaking() if broken else self.repairing()
         with suppress(psycopg.errors.LockNotAvailable):
             self.world.rows(f"SET lock_timeout = '2ms'; {statements}")
         self.world.rows("RESET lock_timeout")
 
     @abstractmethod
     def breaking(self) -> str:
-        """Give the SQL that makes the follower deaf."""
+        """Return the SQL that makes the follower miss changes."""
 
     @abstractmethod
-    def mending(self) -> str:
-        """Give the SQL that takes that back; it may be intact."""
+    def repairing(self) -> str:
+        """Return the SQL that reverts that; the follower may be intact."""
 
 
 class ListenSubject(LedgerSubject):
@@ -143,8 +143,8 @@ class ListenSubject(LedgerSubject):
             Outbox(connections.source, connections.source, self.feed),
             NotifyListener(ears.source, connections.source, self.feed),
             intake,
-            Silent(self.feed),
-            tuning=OutboxTuning(fallback_seconds=0, page=FEW, schedule=Restless),
+            NullLog(self.feed),
+            tuning=OutboxTuning(fallback_seconds=0, page=FEW, schedule=AlwaysDue),
         )
 
     @override
@@ -154,23 +154,23 @@ class ListenSubject(LedgerSubject):
 
     @override
     def is_settled(self, moment: datetime) -> bool:
-        """Whether the outbox is empty, when nobody writes any more."""
+        """Return whether the outbox is empty, when no session writes any more."""
         return not self.world.rows(WAITING, feed=self.feed)
 
 
-class ListenApart(Apart, ListenSubject):
+class ListenApart(SeparateLedger, ListenSubject):
     """`capture = "listen"`, the ledger in another database."""
 
 
 class ListenOverPoll(OverPoll, ListenSubject):
-    """`capture = "listen"`, its triggers now and then disabled."""
+    """`capture = "listen"`, with its triggers sometimes disabled."""
 
     @override
     def breaking(self) -> str:
         return self._triggers("DISABLE")
 
     @override
-    def mending(self) -> str:
+    def repairing(self) -> str:
         return self._triggers("ENABLE ALWAYS")
 
     def _triggers(self, how: str) -> str:
@@ -182,10 +182,10 @@ class ListenOverPoll(OverPoll, ListenSubject):
 
 
 class SteppedStream(ReplicationStream):
-    """A stream that pauses where syncd speaks to the server, and is never early.
+    """A stream that pauses where syncd calls the server, and returns nothing early.
 
-    What it gives does not hang on how quick the network is: all that the server had
-    written when it was asked, a few messages at a time.
+    Its messages do not depend on the speed of the network: all that the server had
+    written when it was called, a few messages at a time.
     """
 
     def __init__(
@@ -235,7 +235,7 @@ def is_quiet(message: Message | Keepalive) -> bool:
 
 
 def position_of(message: Message | Keepalive) -> int:
-    """Tell up to where all was heard of with this message."""
+    """Return the position up to which everything was received with this message."""
     match message:
         case Keepalive(position, _) | Commit(position):
             return position
@@ -264,7 +264,7 @@ class WalSubject(LedgerSubject):
                 )
             install(connections, names, following.capture)
             follow(connections, self.feed, following)
-        # Paused, it cannot answer a server that waits for it before it shuts down.
+        # Paused, it cannot respond to a server that waits for it before its shutdown.
         self.world.before_stop = lambda: self.world.drop("syncd/stream")
 
     @override
@@ -283,7 +283,7 @@ class WalSubject(LedgerSubject):
             SlotPositionStore(ledger.database, feed.feed_id),
             feed,
             self.feed,
-            Silent(self.feed),
+            NullLog(self.feed),
             self.world.lookback,
         )
         dsn = self.database(self.world.dsn, "stream").dsn
@@ -302,7 +302,7 @@ class WalSubject(LedgerSubject):
 
     @override
     def disconnect(self) -> None:
-        """Lose every connection; the slot is free when this returns."""
+        """Close every connection; the slot is free when this returns."""
         super().disconnect()
         if self.wal is not None:
             self.wal.close()
@@ -316,19 +316,19 @@ class WalSubject(LedgerSubject):
 
     @override
     def is_settled(self, moment: datetime) -> bool:
-        """Whether it says that it has read all that was written."""
+        """Return whether it reports that it has read everything written."""
         return bool(self._read(REACHED, position=self._goal))
 
     def _written(self) -> int:
         return cast("int", self.world.rows(WRITTEN)[0][0])
 
 
-class WalApart(Apart, WalSubject):
+class WalApart(SeparateLedger, WalSubject):
     """`capture = "wal"`, the ledger in another database."""
 
 
 class WalOverPoll(OverPoll, WalSubject):
-    """`capture = "wal"`, a table now and then taken out of its publication."""
+    """`capture = "wal"`, with a table sometimes removed from its publication."""
 
     @override
     def breaking(self) -> str:
@@ -336,14 +336,14 @@ class WalOverPoll(OverPoll, WalSubject):
         return f"ALTER PUBLICATION {name} SET TABLE ONLY payments (id, order_id)"
 
     @override
-    def mending(self) -> str:
+    def repairing(self) -> str:
         both = "ONLY orders (id), ONLY payments (id, order_id)"
         return f"ALTER PUBLICATION {slot_name(self.feed)} SET TABLE {both}"
 
 
 @contextmanager
 def owner_of(world: World) -> Iterator[Connections]:
-    """Connections as whoever owns the shop's tables."""
+    """Return connections as the owner of the shop's tables."""
     database = Database(world.owner)
     try:
         yield Connections(database, database)

@@ -1,7 +1,7 @@
-"""Servers that are lost between two steps of a capture, with what they had not kept.
+"""Servers that are lost between two steps of a capture, with unflushed commits.
 
-A crash takes back commits that nobody has waited for; so does the promotion of a
-standby that lies behind. A ledger apart may lose what the shop's server still knows.
+A crash reverts commits that nobody has waited for; so does the promotion of a
+lagging standby. A separate ledger may lose what the shop's server still has.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from proof.subjects import CAPTURES
 from proof.world import RELAXED, World
 
 STEPS = 45
-"""Steps of a capture before the loss, at most: more than a look has."""
+"""Steps of a capture before the loss, at most: more than a cycle has."""
 
 ALL = {**CAPTURES, **LISTEN, **WAL}
 LOSSES: dict[str, list[str]] = {
@@ -24,31 +24,31 @@ LOSSES: dict[str, list[str]] = {
     "crash-ledger": [name for name in ALL if name.endswith("-apart")],
     "promote": [*CAPTURES, "listen", "listen-apart"],  # a slot is not on the standby
 }
-"""Which captures are tried with which loss."""
+"""The captures that are tested with each loss."""
 
 
 def script(loss: str, steps: int) -> list[str]:
     """Return the moves of a shop whose server is lost after so many steps.
 
-    What is committed before the first look is kept; what comes after it may be lost.
+    What is committed before the first cycle is kept; later commits may be lost.
     """
     return [
-        "till 0: order",
-        "till 0: order-unconfirmed",
-        "capture: look",
+        "session 0: order",
+        "session 0: order-unconfirmed",
+        "capture: cycle",
         "shop: flush",
         *(["shop: lag"] if loss == "promote" else []),
-        "till 0: confirm",
-        "till 0: orders-of-one-instant",
-        "till 1: BEGIN",
-        "till 1: order-backdated",
+        "session 0: confirm",
+        "session 0: orders-of-one-instant",
+        "session 1: BEGIN",
+        "session 1: order-backdated",
         *["capture: step"] * steps,
         f"shop: {loss}",
-        "till 0: order",
-        "till 2: order-backdated",
+        "session 0: order",
+        "session 2: order-backdated",
         "capture: step",
-        "till 0: pay",
-        "capture: look",
+        "session 0: pay",
+        "capture: cycle",
     ]
 
 
@@ -72,7 +72,7 @@ def losable(loss: str) -> Iterator[World]:
 def lose_between_steps(
     loss: str, start: Start, steps: range
 ) -> Iterator[tuple[int, str]]:
-    """Lose the server after each of some numbers of steps; give what broke.
+    """Lose the server after each of some numbers of steps; yield the broken promises.
 
     Only one promotion fits into a world.
     """

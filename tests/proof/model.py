@@ -1,4 +1,4 @@
-"""Interleavings of shop and capture: how they are made, run, judged and searched.
+"""Interleavings of shop and capture: generated, run, checked and searched.
 
 An interleaving is a list of moves, each a line of text, so that one that lost an
 order can be printed, shrunk and replayed.
@@ -14,11 +14,11 @@ import hypothesis
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
+from proof.shop_session import STATEMENTS
 from proof.stepwise import OrderLostError, Start, Subject
-from proof.till import STATEMENTS
 from proof.world import DISASTERS, World
 
-CAPTURE = {"look": 7, "step": 20, "crash": 1, "drop": 1, "break": 1, "mend": 1}
+CAPTURE = {"cycle": 7, "step": 20, "crash": 1, "drop": 1, "break": 1, "mend": 1}
 SHOP = {"wait": 2, "commit-prepared": 2, "rollback-prepared": 1}
 ROUGH = {"restart-server": 0.1, "crash-server": 0.1, "promote": 0.05}
 SELL = dict.fromkeys(STATEMENTS, 1) | {"order-backdated": 6, "order-unconfirmed": 3}
@@ -34,9 +34,9 @@ OPEN = SELL | {
     "leave": 1,
 }
 HIDDEN = {"commit-late": 4}
-ACTORS = ["till", "till", "till", "capture", "capture", "capture", "shop"]
+ACTORS = ["session", "session", "session", "capture", "capture", "capture", "shop"]
 CHANGE = 0.6
-"""How often the next move is another's."""
+"""The probability that the next move has another actor."""
 LENGTH = 60
 ENDS = {"COMMIT", "ROLLBACK", "prepare", "leave", *HIDDEN}
 
@@ -44,35 +44,37 @@ ENDS = {"COMMIT", "ROLLBACK", "prepare", "leave", *HIDDEN}
 def draw_script(
     chance: Random,
     *,
-    tills: int,
+    sessions: int,
     rough: bool = False,
     hides: bool = False,
     length: int = LENGTH,
 ) -> list[str]:
-    """Draw about `length` moves that apply where they stand, for one till or more."""
-    used = chance.randint(1, tills)
+    """Draw about `length` valid moves in sequence, for one or more sessions."""
+    used = chance.randint(1, sessions)
     busy = set[int]()
     opened = OPEN | HIDDEN if hides else OPEN
     script = []
-    actor, till = "capture", 0
+    actor, session = "capture", 0
     for _ in range(chance.randint(length // 2, length * 3 // 2)):
         if chance.random() < CHANGE:
-            actor, till = chance.choice(ACTORS), chance.randrange(used)
+            actor, session = chance.choice(ACTORS), chance.randrange(used)
         moves = {
-            "till": opened if till in busy else IDLE,
+            "session": opened if session in busy else IDLE,
             "capture": CAPTURE,
             "shop": SHOP | ROUGH if rough else SHOP,
         }[actor]
         (what,) = chance.choices([*moves], [*moves.values()])
-        script.append(f"till {till}: {what}" if actor == "till" else f"{actor}: {what}")
-        if actor == "till":
-            busy = busy - {till} if what in ENDS else busy
-            busy = busy | {till} if what == "BEGIN" else busy
+        script.append(
+            f"session {session}: {what}" if actor == "session" else f"{actor}: {what}"
+        )
+        if actor == "session":
+            busy = busy - {session} if what in ENDS else busy
+            busy = busy | {session} if what == "BEGIN" else busy
     return script
 
 
 class Interleaving:
-    """One run of moves over one subject, judged after each move."""
+    """One run of moves with one subject, checked after each move."""
 
     def __init__(self, world: World, subject: Subject) -> None:
         self._world = world
@@ -93,12 +95,12 @@ class Interleaving:
             who, _, what = move.partition(": ")
             own = who == "capture"
             moved = own or what in DISASTERS or not self._subject.stands_still
-            self._judge(shop=not own, capture=moved)
+            self._check(shop=not own, capture=moved)
         self._world.finish()
-        self._judge()
+        self._check()
         self._world.wait()
         self._subject.settle()
-        self._judge_end()
+        self._check_end()
 
     def _make(self, move: str) -> None:
         who, _, what = move.partition(": ")
@@ -108,7 +110,7 @@ class Interleaving:
         self._world.made[f"capture {what}"] += 1
         actions: dict[str, Callable[[], None]] = {
             "step": self._subject.step,
-            "look": self._subject.look,
+            "cycle": self._subject.cycle,
             "crash": self._subject.crash,
             "drop": lambda: self._world.drop(self._subject.application),
             "break": lambda: self._subject.disturb(broken=True),
@@ -116,11 +118,11 @@ class Interleaving:
         }
         actions[what]()
 
-    def _judge(self, *, shop: bool = True, capture: bool = True) -> None:
-        """Check that the watermark passed nothing that is not taken.
+    def _check(self, *, shop: bool = True, capture: bool = True) -> None:
+        """Check that the watermark passed no order that is not captured.
 
-        Reads anew what may have changed, in an order that accuses nobody wrongly
-        while the subject goes on: the watermark first, what is taken last.
+        Rereads what may have changed, in an order that reports no false loss while the
+        subject runs: the watermark first, the captured orders last.
         """
         if capture:
             self._watermark = self._subject.watermark()
@@ -133,9 +135,9 @@ class Interleaving:
             below = {key: at for key, at in self._confirmed.items() if at <= mark}
             self._refuse_missing(below, f"the watermark {mark} has passed them")
 
-    def _judge_end(self) -> None:
-        """Check that all is taken, once, and nothing else."""
-        self._judge()
+    def _check_end(self) -> None:
+        """Check that all orders are captured, once, and nothing else."""
+        self._check()
         self._refuse_missing(self._confirmed, "the capture has settled")
         taken = self._subject.taken()
         if len(set(taken)) < len(taken):
@@ -153,7 +155,7 @@ class Interleaving:
 
 
 def attempt(world: World, start: Start, script: Sequence[str]) -> None:
-    """Run one interleaving over an empty shop, in what is left of the world.
+    """Run one interleaving over an empty shop, in the remaining world.
 
     Raises:
         OrderLostError: The subject lost an order.
@@ -163,12 +165,12 @@ def attempt(world: World, start: Start, script: Sequence[str]) -> None:
     try:
         Interleaving(world, subject).run(script)
     finally:
-        world.finish()  # what is in the shop cannot be taken out of it before
+        world.finish()  # the capture cannot remove its objects from the shop before
         subject.close()
 
 
 def loses(world: World, start: Start, script: Sequence[str]) -> str:
-    """Run one interleaving; return how it lost an order, or nothing."""
+    """Run one interleaving; return how it lost an order, or None."""
     try:
         attempt(world, start, script)
     except OrderLostError as loss:
@@ -177,7 +179,7 @@ def loses(world: World, start: Start, script: Sequence[str]) -> str:
 
 
 def shorten(world: World, start: Start, script: Sequence[str]) -> list[str]:
-    """Leave out moves, many at once and then each, while an order is still lost."""
+    """Remove moves, many at once and then each, while an order is still lost."""
     short = list(script)
     size = len(short) // 2
     while size:
@@ -194,7 +196,7 @@ def shorten(world: World, start: Start, script: Sequence[str]) -> list[str]:
 
 @dataclass
 class Search:
-    """What a search tried, and the script that lost an order, if one did."""
+    """The result of a search, and the script that lost an order, if one did."""
 
     tried: int = 0
     orders: int = 0
@@ -213,17 +215,17 @@ def search(
     until: float = float("inf"),
     enough: float = float("inf"),
 ) -> Search:
-    """Look for an interleaving that loses an order; stop at the first.
+    """Search for an interleaving that loses an order; stop at the first.
 
     Args:
-        world: Where.
+        world: The shop and its servers.
         start: Makes the subject.
         examples: Interleavings to try, at most.
         seed: The same one tries the same interleavings.
         rough: Whether the server is restarted, crashed and lost to its standby too.
         length: Moves in an interleaving, about.
         until: Monotonic time after which nothing more is tried.
-        enough: Orders confirmed, over all interleavings, after which nothing more is.
+        enough: Confirmed orders, over all interleavings, after which the search ends.
     """
     found = Search()
 
@@ -243,7 +245,7 @@ def search(
             return
         script = draw_script(
             chance,
-            tills=len(world.tills),
+            sessions=len(world.sessions),
             rough=rough,
             hides=world.hides,
             length=length,

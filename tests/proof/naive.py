@@ -1,7 +1,7 @@
-"""Captures with the known bugs, and one without: what the checker is checked on.
+"""Captures with known bugs, and one without, on which the checker is checked.
 
 Each is written as people write it, small and without anything of syncd's. What a
-capture of this kind would keep on disk (its position, what it took) survives a crash.
+capture of this kind would keep on disk (its position, its orders) survives a crash.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ Row = tuple[object, ...]
 
 
 class Naive(Stepwise):
-    """A capture over its own connection, with a memory that survives a crash."""
+    """A capture with a connection of its own, and state that survives a crash."""
 
     application = "naive"
 
@@ -63,7 +63,7 @@ class Naive(Stepwise):
         self.keys += {str(row[0]) for row in rows} - known
 
     @override
-    def one_look(self) -> None:
+    def one_cycle(self) -> None:
         self.failed = True
         try:
             self.find()
@@ -72,7 +72,7 @@ class Naive(Stepwise):
             self.renew()
 
     def find(self) -> None:
-        """Look once."""
+        """Run one cycle."""
         raise NotImplementedError
 
     @override
@@ -97,7 +97,7 @@ class Naive(Stepwise):
 
 
 class Cursor(Naive):
-    """Takes what lies past the last row that it saw."""
+    """Captures what lies past the last row that it saw."""
 
     columns: ClassVar[slice]
     condition: ClassVar[str] = ""
@@ -127,7 +127,7 @@ class TimeCursor(Cursor):
 
 
 class HorizonOnId(Cursor):
-    """`WHERE id > last`, of the rows older than each transaction that still writes."""
+    """`WHERE id > last`, for rows older than every transaction that still writes."""
 
     columns = slice(2, 3)
     condition = (
@@ -137,7 +137,7 @@ class HorizonOnId(Cursor):
 
 
 class Window(Naive):
-    """Closes windows of time after a grace period, in four steps; none left out."""
+    """Closes windows of time after a complete grace period, in four steps."""
 
     def __init__(self, world: World) -> None:
         self.lookback = world.lookback
@@ -164,7 +164,7 @@ class Window(Naive):
             self.close_window(self.upper)
 
     def grace(self) -> None:
-        """Open a window, or see who of those that ran then still does."""
+        """Open a window, or check which of the transactions that ran then still do."""
         if self.upper is None:
             self.open_window()
         self.running &= self.values(RUNNING)
@@ -196,7 +196,7 @@ class Window(Naive):
 
 
 class WithoutWaiting(Window):
-    """Takes each window as complete at once: a fixed delay."""
+    """Treats each window as complete at once: a fixed delay."""
 
     @override
     def grace(self) -> None:
@@ -205,7 +205,7 @@ class WithoutWaiting(Window):
 
 
 class WithoutPrepared(Window):
-    """Steps 1, 2 and 4: asks for running transactions only."""
+    """Steps 1, 2 and 4: queries running transactions only."""
 
     @override
     def see_prepared(self) -> None:
@@ -213,7 +213,7 @@ class WithoutPrepared(Window):
 
 
 class PreparedTooEarly(Window):
-    """Step 3 together with step 2: who is prepared later is in neither list."""
+    """Step 3 together with step 2: a transaction prepared later is in neither list."""
 
     @override
     def open_window(self) -> None:
@@ -227,7 +227,7 @@ class PreparedTooEarly(Window):
 
 
 class RunningBeforeClock(Window):
-    """Step 1 the other way round: who starts between the two is not waited for."""
+    """Step 1 after step 2: a transaction that starts in between is not waited for."""
 
     @override
     def open_window(self) -> None:
@@ -269,7 +269,7 @@ class WritersOnly(Window):
 
 
 class WithoutLookback(Window):
-    """All four steps, and no margin for stamps taken before their transaction."""
+    """All four steps, and no margin for stamps older than their transaction."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

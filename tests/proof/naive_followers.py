@@ -1,6 +1,6 @@
-"""Known bugs of captures that are told of changes, and an outbox without one.
+"""Known bugs of captures that follow changes, and an outbox without one.
 
-They put an outbox or a slot of their own into the shop; nothing in them is syncd's.
+They create an outbox or a slot of their own in the shop; nothing in them is syncd's.
 """
 
 import struct
@@ -46,7 +46,7 @@ ADVANCE = (
 
 
 class Installed(Naive):
-    """A capture with something of its own in the shop."""
+    """A capture with objects of its own in the shop."""
 
     before: ClassVar[Sequence[str]]
     after: ClassVar[Sequence[str]]
@@ -57,7 +57,7 @@ class Installed(Naive):
         super().__init__(world)
 
     def take_confirmed(self, keys: Sequence[object]) -> None:
-        """Take those of the orders that are confirmed now."""
+        """Capture those of the orders that are confirmed now."""
         self.take(self.run(FOUND + "WHERE id = ANY(%(keys)s)", keys=list(keys)))
 
     @override
@@ -68,7 +68,7 @@ class Installed(Naive):
 
 
 class OutboxRows(Installed):
-    """Takes rows, and deletes just those; none of the bugs."""
+    """Reads rows, and deletes just those; none of the bugs."""
 
     before = (OUTBOX,)
     after = (WITHOUT_OUTBOX,)
@@ -86,7 +86,7 @@ class OutboxRows(Installed):
 
 
 class OutboxCursor(OutboxRows):
-    """Remembers the last row that it took; who commits later lies before it."""
+    """Remembers the last row that it read; a row that commits later lies before it."""
 
     def __init__(self, world: World) -> None:
         self.last: object = 0
@@ -103,7 +103,7 @@ class OutboxCursor(OutboxRows):
 
 
 class OutboxEmptiedFirst(OutboxRows):
-    """Deletes rows before it has their orders; then it dies."""
+    """Deletes rows before it has their orders; then it crashes."""
 
     @override
     def find(self) -> None:
@@ -112,7 +112,7 @@ class OutboxEmptiedFirst(OutboxRows):
 
 
 class OutboxByKey(OutboxRows):
-    """Deletes by key, in the end: also rows of changes that it has not looked at."""
+    """Deletes by key, at the end: also rows of changes that it has not read."""
 
     @override
     def find(self) -> None:
@@ -123,7 +123,7 @@ class OutboxByKey(OutboxRows):
 
 
 class DecodedIsVisible(Installed):
-    """Looks for an order as soon as its commit is decoded, and acknowledges."""
+    """Queries an order as soon as its commit is decoded, and acknowledges."""
 
     before = (PUBLICATION, SLOT)
     after = (WITHOUT_SLOT, WITHOUT_PUBLICATION)
@@ -137,7 +137,7 @@ class DecodedIsVisible(Installed):
 
 
 class AcknowledgedFirst(DecodedIsVisible):
-    """Acknowledges what it reads, before it has the orders; then it dies."""
+    """Acknowledges what it reads before it has the orders; then it crashes."""
 
     @override
     def find(self) -> None:
@@ -146,7 +146,7 @@ class AcknowledgedFirst(DecodedIsVisible):
 
 
 def read(rows: Sequence[Row]) -> tuple[list[int], int]:
-    """Read pgoutput: the first column of each row, and the last commit's end."""
+    """Parse pgoutput; return the first column of each row, the last commit's end."""
     keys, end = [], 0
     for (data,) in rows:
         assert isinstance(data, bytes)

@@ -1,4 +1,4 @@
-"""Look for interleavings in which a capture loses an order, for as long as you like.
+"""Search for interleavings in which a capture loses an order, for any length of time.
 
     PYTHONPATH=tests python tests/proof/prove.py --minutes 60 --capture poll --seed 7
 
@@ -30,10 +30,10 @@ from proof.subjects import CAPTURES, ON_STANDBY
 from proof.world import HIDING, World
 
 ROUND_SECONDS = 60.0
-"""How long a server and its standby are used: only one promotion fits in."""
+"""How long a server and its standby are used, which allow one promotion."""
 
 EXAMPLES = 50
-"""Interleavings for which one seed is used."""
+"""Interleavings with one seed."""
 
 DAEMONS = {"daemon": "poll", "daemon-listen": "listen", "daemon-wal": "wal"}
 DAEMON_MOVES = 400
@@ -47,12 +47,12 @@ STEPWISE = {
     **WAL_BUGS,
 }
 WITH_SLOT = {*WAL, *WAL_BUGS, "daemon-wal"}
-"""A slot is not on the standby: syncd says that it is gone, and only polls."""
+"""A slot is not on the standby: syncd reports it as gone, and only polls."""
 
 
 @dataclass
 class Proof:
-    """What was tried so far, over all rounds."""
+    """The results so far, over all rounds."""
 
     capture: str
     tried: int = 0
@@ -77,13 +77,13 @@ class Proof:
 
 
 def may_hide(capture: str, number: int) -> bool:
-    """Tell whether the servers of a round let commits be late, or have a standby."""
+    """Return whether a round's servers may delay commits, or have a standby."""
     return capture in WITH_SLOT or (capture not in ON_STANDBY and number % 2 == 1)
 
 
 @contextmanager
 def worlds(capture: str, *, hides: bool) -> Iterator[tuple[World, Start]]:
-    """Make a server, a shop in it, and what is to be checked."""
+    """Make a server, a shop in it, and the subject to check."""
     with ExitStack() as stack:
         primary = stack.enter_context(cluster(HIDING) if hides else cluster())
         second = None
@@ -102,7 +102,7 @@ def worlds(capture: str, *, hides: bool) -> Iterator[tuple[World, Start]]:
             yield world, STEPWISE[capture]
 
 
-def accuse(world: World, start: Start, found: Search, tried: int) -> None:
+def report_loss(world: World, start: Start, found: Search, tried: int) -> None:
     """Print the loss and a shorter script of it."""
     click.echo(f"LOST in interleaving {tried}: {found.loss}", err=True)
     script = found.script
@@ -149,7 +149,7 @@ def prove(minutes: float, capture: str, seed: int, replay: Path | None) -> None:
                 )
                 proof.add(found)
                 if found.loss:
-                    accuse(world, start, found, proof.tried)
+                    report_loss(world, start, found, proof.tried)
                     sys.exit(1)
             proof.made += world.made
         click.echo(str(proof))

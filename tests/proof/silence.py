@@ -1,8 +1,8 @@
-"""Days on which an order may be lost in silence, and whether syncd says so.
+"""Days on which an order may be lost silently, and whether syncd reports it.
 
-The shop reuses keys, swaps a table, changes the zone of its stamps, or confirms orders
-at no time; once or one after the other. What it has sold is known by a number of the
-checker's own: each order was sent, or syncd names the trouble.
+The shop reuses keys, replaces a table, changes the zone of its stamps, or confirms
+orders without a time; one fault or several in turn. The checker knows each order by a
+number of its own: each was sent, or syncd reports the fault.
 """
 
 from collections.abc import Iterator, Sequence
@@ -51,11 +51,11 @@ SELL = "INSERT INTO orders (confirmed_at, total) VALUES ({stamp}, {number})"
 
 
 class SilentLossError(AssertionError):
-    """An order was not sent, and nothing says why."""
+    """An order was not sent, and nothing reports why."""
 
 
 class SilentLossScenario:
-    """A shop's day with a started feed, and what syncd says of it."""
+    """A shop's day with a started feed, and what syncd reports."""
 
     def __init__(self, shop: Shop, sandbox: Sandbox, folder: Path) -> None:
         shop.sql(VIEWS.replace("{role}", shop.role))
@@ -86,10 +86,10 @@ class SilentLossScenario:
         self._harness.close()
 
     def run(self, troubles: Sequence[str]) -> None:
-        """Sell, let troubles come, sell under each; then judge.
+        """Sell, let faults occur, sell after each; then check.
 
         Raises:
-            SilentLossError: Something is lost, and its trouble is not named.
+            SilentLossError: An order is lost, and the fault is not reported.
         """
         self._sell()
         self._shop.sql(OLD)
@@ -99,10 +99,10 @@ class SilentLossScenario:
                 self._shop.sql(statement)
             self._stamp = STAMPS.get(trouble, "clock_timestamp()")
             self._sell(*troubles[:number])
-        self._judge()
+        self._check()
 
     def _sell(self, *troubles: str) -> None:
-        """Sell as many orders as an offset needs; syncd works meanwhile."""
+        """Sell as many orders as an offset needs; syncd runs meanwhile."""
         for _ in range(KEPT + 2):
             self._number += 1
             self._under[self._number] = frozenset(troubles)
@@ -112,10 +112,10 @@ class SilentLossScenario:
             self._watch.check()
         self._harness.admit()
         self._harness.deliver_all()
-        self._look()
+        self._run_jobs()
 
-    def _look(self) -> None:
-        """Do what the daemon does by itself within minutes; keep what it says."""
+    def _run_jobs(self) -> None:
+        """Run what the daemon runs by itself within minutes; keep its reports."""
         if self._guard.check().replaced:
             self.told.add("swapped table")
         self._keys.compare_newest()
@@ -132,7 +132,7 @@ class SilentLossScenario:
             self.told.add("changed zone")
         self._harness.deliver_all()
 
-    def _judge(self) -> None:
+    def _check(self) -> None:
         sent = {
             float(str((purchase.body or {}).get("totalvalue")))
             for purchase in self._sandbox.book.purchases()
@@ -147,13 +147,13 @@ class SilentLossScenario:
 
 
 def days() -> Iterator[tuple[str, ...]]:
-    """List each trouble alone, then each after another."""
+    """Yield each fault alone, then each after another."""
     yield from ((trouble,) for trouble in TROUBLES)
     yield from permutations(TROUBLES, 2)
 
 
 def lose(owner: str, folder: Path, troubles: Sequence[str]) -> str:
-    """Live one day in an empty database; return what was lost in silence."""
+    """Run one day in an empty database; return what was lost silently."""
     shop = Shop.open(owner)
     with (
         Sandbox() as sandbox,

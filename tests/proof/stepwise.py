@@ -1,4 +1,4 @@
-"""A subject of the checker, and how one is driven a statement at a time."""
+"""A subject of the checker, and how it is run one statement at a time."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -8,56 +8,56 @@ from typing import Protocol
 
 from proof.world import World
 
-LOOKS = 400
-"""Looks after which a subject that has not settled never will."""
+MAX_CYCLES = 400
+"""A subject that has not settled after so many cycles never will."""
 
 
 class OrderLostError(AssertionError):
-    """An order was lost, or taken that never was; the text says which and how."""
+    """An order was lost, or a captured one never existed; the text explains it."""
 
 
 class Subject(Protocol):
     """A capture under test; made anew for each interleaving, over an empty shop."""
 
     application: str
-    """How the application names of its connections begin."""
+    """The prefix of its connections' application names."""
 
     stands_still: bool
-    """Whether it does nothing between the moves."""
+    """Whether it is idle between moves."""
 
     def step(self) -> None:
-        """Go on a little: by one statement where that is possible."""
+        """Continue by one statement where that is possible."""
 
-    def look(self) -> None:
-        """Go on until a look (the one in hand, or a new one) has ended."""
+    def cycle(self) -> None:
+        """Continue until a cycle (the present one, or a new one) has ended."""
 
     def crash(self) -> None:
-        """Lose all that is in memory, wherever it is, and start again."""
+        """Lose all that is in memory, at any point, and start again."""
 
     def settle(self) -> None:
-        """Go on until what was committed before this call must have been taken."""
+        """Continue until all that was committed before this call must be captured."""
 
     def watermark(self) -> datetime | None:
-        """Tell at or below which instant all is taken; None: it claims nothing."""
+        """Return the time at or below which all is captured; None: no such claim."""
 
     def taken(self) -> list[str]:
-        """List what was taken, each time that it was."""
+        """Return the captured orders, with repetitions."""
 
     def disturb(self, *, broken: bool) -> None:
-        """Disable what it put into the shop (a trigger), or enable it again."""
+        """Disable what it installed in the shop (a trigger), or enable it again."""
 
     def close(self) -> None:
-        """End; nothing of it stays in the way of the next."""
+        """End, and leave nothing that affects the next interleaving."""
 
 
 class Killed(BaseException):
-    """The subject's thread is to end where it stands."""
+    """Ends the subject's thread where it is."""
 
 
 class Stepwise(ABC):
     """A subject in a thread of its own that stops before each of its statements.
 
-    Driver and subject take turns, so that an interleaving is the same each time.
+    Driver and subject alternate, so that an interleaving is the same each time.
     """
 
     application = "syncd/"
@@ -65,12 +65,12 @@ class Stepwise(ABC):
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._looks = 0
+        self._cycles = 0
         self._start()
 
     @abstractmethod
-    def one_look(self) -> None:
-        """Look once; calls `pause` before each statement."""
+    def one_cycle(self) -> None:
+        """Run one cycle; calls `pause` before each statement."""
 
     @abstractmethod
     def renew(self) -> None:
@@ -78,13 +78,13 @@ class Stepwise(ABC):
 
     @abstractmethod
     def is_settled(self, moment: datetime) -> bool:
-        """Tell, after a look, whether all committed by `moment` must be taken.
+        """Return, after a cycle, whether all committed by `moment` must be captured.
 
-        That look began after `moment`.
+        That cycle began after `moment`.
         """
 
     def pause(self) -> None:
-        """Let the driver go on; returns at its next step."""
+        """Let the driver continue; return at its next step."""
         if threading.current_thread() is self._thread:
             self._turn.release()
             self._go.acquire()
@@ -97,9 +97,9 @@ class Stepwise(ABC):
         if self._error is not None:
             raise self._error
 
-    def look(self) -> None:
-        looks = self._looks
-        while self._looks == looks:
+    def cycle(self) -> None:
+        cycles = self._cycles
+        while self._cycles == cycles:
             self.step()
 
     def crash(self) -> None:
@@ -109,15 +109,15 @@ class Stepwise(ABC):
 
     def settle(self) -> None:
         moment = self.world.clock()
-        self.look()  # the one in hand; it may have read before that moment
-        for _ in range(LOOKS):
-            self.look()
+        self.cycle()  # the present one; it may have read before that moment
+        for _ in range(MAX_CYCLES):
+            self.cycle()
             if self.is_settled(moment):
                 return
-        raise AssertionError(f"not settled after {LOOKS} looks")
+        raise AssertionError(f"not settled after {MAX_CYCLES} cycles")
 
     def disturb(self, *, broken: bool) -> None:  # noqa: B027  # most put nothing there
-        """Disable what it put into the shop, or enable it; nothing by default."""
+        """Disable what it installed in the shop, or enable it; nothing by default."""
 
     def close(self) -> None:
         self._stop()
@@ -140,8 +140,8 @@ class Stepwise(ABC):
         try:
             while True:
                 self.pause()
-                self.one_look()
-                self._looks += 1
+                self.one_cycle()
+                self._cycles += 1
         except Killed:
             pass
         except BaseException as error:  # noqa: BLE001  # raised again by the driver

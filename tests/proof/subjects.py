@@ -1,7 +1,7 @@
 """syncd's captures as subjects of the checker.
 
-To add one, subclass `LedgerSubject` (`begin` must stand being done again; what is to
-be put into the shop goes into `install`) and name it in `CAPTURES`.
+To add one, subclass `LedgerSubject` (`begin` must be repeatable; what the capture
+needs in the shop goes into `install`) and name it in `CAPTURES`.
 """
 
 import threading
@@ -59,10 +59,10 @@ class Stepped(Database):
 
 
 class LedgerSubject(Stepwise):
-    """A subject that keeps syncd's ledger: each has a feed of its own."""
+    """A subject with syncd's ledger: each has a feed of its own."""
 
     apart: ClassVar[bool] = False
-    """Whether the ledger lies in another database than the orders."""
+    """Whether the ledger is in another database than the orders."""
 
     _numbers = count(1)
 
@@ -77,10 +77,10 @@ class LedgerSubject(Stepwise):
         super().__init__(world)
 
     def install(self) -> None:
-        """Put into the shop what the capture needs there; once."""
+        """Install what the capture needs in the shop; once."""
 
     def uninstall(self) -> None:
-        """Take it out again."""
+        """Remove it."""
 
     @abstractmethod
     def begin(self) -> None:
@@ -112,7 +112,7 @@ class LedgerSubject(Stepwise):
         self._pausing = True
 
     @override
-    def one_look(self) -> None:
+    def one_cycle(self) -> None:
         try:
             self.capture()
         except SyncdError as error:
@@ -121,7 +121,7 @@ class LedgerSubject(Stepwise):
 
     @abstractmethod
     def capture(self) -> None:
-        """Look once."""
+        """Run one cycle."""
 
     def watermark(self) -> datetime | None:
         ((watermark,),) = self._read(WATERMARK)
@@ -144,7 +144,7 @@ class LedgerSubject(Stepwise):
         self.uninstall()
 
     def disconnect(self) -> None:
-        """Lose every connection."""
+        """Close every connection."""
         for connections in self._connections:
             connections.close()
         self._connections.clear()
@@ -170,7 +170,9 @@ class LedgerSubject(Stepwise):
             Ledger(connections.ledger, feed.feed_id),
             lookback=self.world.lookback,
             size=3,
-            tuning=PollTuning(step=timedelta(0)),  # windows follow each other at once
+            tuning=PollTuning(
+                step=timedelta(0)
+            ),  # windows follow each other without a pause
         )
 
 
@@ -186,7 +188,7 @@ class PollSubject(LedgerSubject):
         self.poll.poll()
 
 
-class Apart(LedgerSubject):
+class SeparateLedger(LedgerSubject):
     """`[ledger] dsn`: the ledger is in another database."""
 
     apart = True
@@ -197,7 +199,7 @@ class Apart(LedgerSubject):
         return Connections(self.database(self.world.dsn, role), ledger)
 
 
-class PollApart(Apart, PollSubject):
+class PollApart(SeparateLedger, PollSubject):
     """`capture = "poll"`, the ledger in another database."""
 
 

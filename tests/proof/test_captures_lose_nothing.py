@@ -13,7 +13,7 @@ SEED = 5
 ALL = {**CAPTURES, **LISTEN, **WAL}
 
 
-def refuse_a_loss(found: Search) -> None:
+def fail_on_loss(found: Search) -> None:
     assert not found.loss, "\n".join([found.loss, *found.script])
 
 
@@ -21,24 +21,24 @@ def refuse_a_loss(found: Search) -> None:
 def test_a_capture_loses_nothing(world: World, capture: str) -> None:
     """The interleavings that find each known bug find nothing in syncd's captures."""
     examples = 12 if capture in CAPTURES else 4
-    refuse_a_loss(search(world, ALL[capture], examples=examples, seed=SEED))
+    fail_on_loss(search(world, ALL[capture], examples=examples, seed=SEED))
 
 
 @pytest.mark.parametrize("capture", ["poll", "listen"])
-def test_a_capture_outlives_its_servers(rough_world: World, capture: str) -> None:
+def test_a_capture_survives_lost_servers(rough_world: World, capture: str) -> None:
     """Restarts, crashes and the promotion of the standby lose nothing either."""
-    outlive(rough_world, capture, "restart-server", "crash-server", "promote")
+    survive(rough_world, capture, "restart-server", "crash-server", "promote")
 
 
-def test_wal_outlives_its_server(hiding_world: World) -> None:
-    """Its slot is not on the standby; it says so, and that is not judged here."""
-    outlive(hiding_world, "wal", "restart-server", "crash-server")
+def test_wal_survives_restarts_of_its_server(hiding_world: World) -> None:
+    """Its slot is not on the standby, which it reports; that is not tested here."""
+    survive(hiding_world, "wal", "restart-server", "crash-server")
 
 
-def outlive(world: World, capture: str, *disasters: str) -> None:
+def survive(world: World, capture: str, *disasters: str) -> None:
     chance = Random(SEED)  # noqa: S311  # a schedule, not a secret
     for disaster in disasters:
-        script = draw_script(chance, tills=3, hides=world.hides)
+        script = draw_script(chance, sessions=3, hides=world.hides)
         script.insert(len(script) // 2, f"shop: {disaster}")
         loss = loses(world, ALL[capture], script)
         assert not loss, "\n".join([loss, *script])
@@ -48,13 +48,15 @@ def outlive(world: World, capture: str, *disasters: str) -> None:
 def test_a_capture_on_a_standby_loses_nothing(
     standby_world: World, capture: str
 ) -> None:
-    """Neither while the standby lies behind, its replay paused and resumed."""
-    refuse_a_loss(search(standby_world, ON_STANDBY[capture], examples=5, seed=SEED))
+    """Also while the standby lags, with its replay paused and resumed."""
+    fail_on_loss(search(standby_world, ON_STANDBY[capture], examples=5, seed=SEED))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("capture", ALL)
-def test_a_capture_loses_nothing_in_a_thousand(world: World, capture: str) -> None:
-    """The same, for minutes; `tests/proof/prove.py` goes on for as long as asked."""
-    refuse_a_loss(search(world, ALL[capture], examples=1000, seed=SEED + 1))
+def test_a_capture_loses_nothing_in_a_thousand_interleavings(
+    world: World, capture: str
+) -> None:
+    """The same, for minutes; `tests/proof/prove.py` runs for any length of time."""
+    fail_on_loss(search(world, ALL[capture], examples=1000, seed=SEED + 1))

@@ -25,9 +25,9 @@ SOME = [
 LATE = range(STEPS - 9, STEPS, 8)
 
 
-def without_waiting(asked: str) -> Statement:
+def without_durable_commits(name: str) -> Statement:
     """Find statements as syncd does, but none waits for the disk."""
-    return Statement(query(asked).text.replace(b"'local'", b"'off'"))
+    return Statement(query(name).text.replace(b"'local'", b"'off'"))
 
 
 def run(loss: str, capture: str, steps: range) -> None:
@@ -37,7 +37,7 @@ def run(loss: str, capture: str, steps: range) -> None:
 
 @pytest.mark.parametrize(("loss", "capture"), SOME)
 def test_a_lost_server_loses_no_order(loss: str, capture: str) -> None:
-    """Commits that nobody waited for are gone, of shop and ledger; some steps."""
+    """Unflushed commits of shop and ledger are gone; some steps."""
     run(loss, capture, range(12, STEPS, 15 if loss != "promote" else STEPS))
 
 
@@ -47,14 +47,14 @@ def test_a_lost_server_loses_no_order(loss: str, capture: str) -> None:
 def test_a_server_lost_between_any_two_steps_loses_no_order(
     loss: str, capture: str
 ) -> None:
-    """From before the first statement of a look until after the last."""
+    """From before the first statement of a cycle until after the last."""
     run(loss, capture, range(STEPS))
 
 
 @pytest.mark.parametrize("capture", ["listen-apart", "wal-apart"])
-def test_a_capture_that_does_not_wait_for_the_disk_is_found(capture: str) -> None:
-    """The outbox is emptied, and the ledger forgets; a slot in front of it stops."""
-    find: Callable[[str], Statement] = without_waiting
+def test_a_capture_without_durable_commits_is_found(capture: str) -> None:
+    """The outbox is empty and the ledger lost its orders; a slot ahead of it stops."""
+    find: Callable[[str], Statement] = without_durable_commits
     with ExitStack() as stack:
         for module in (connection, admission, batches, wal):
             stack.enter_context(patch.object(module, "query", find))

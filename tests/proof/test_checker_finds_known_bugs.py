@@ -12,20 +12,20 @@ SEED = 5
 BUGS = {**KNOWN_BUGS, **OUTBOX_BUGS, **WAL_BUGS}
 RARE = {
     "outbox-by-key": [
-        "till 0: order-unconfirmed",
+        "session 0: order-unconfirmed",
         *["capture: step"] * 3,
-        "till 0: confirm",
+        "session 0: confirm",
     ],
     "running-before-clock": [
         *["capture: step"] * 2,
-        "till 0: BEGIN",
-        "till 0: order-backdated",
+        "session 0: BEGIN",
+        "session 0: order-backdated",
         "shop: wait",
-        *["capture: look"] * 2,
-        "till 0: COMMIT",
+        *["capture: cycle"] * 2,
+        "session 0: COMMIT",
     ],
 }
-"""Found within some 10 to 100 interleavings: too slow for each run."""
+"""Found within 10 to 100 interleavings: too slow for each run."""
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ RARE = {
     [pytest.param(b, marks=[pytest.mark.soak] if b in RARE else []) for b in BUGS],
 )
 def test_the_checker_finds_each_known_bug(world: World, bug: str) -> None:
-    """What it would miss here, its silence about syncd would not mean anything."""
+    """Otherwise its results about syncd would mean nothing."""
     world.hides = bug in WAL_BUGS
     found = search(world, BUGS[bug], examples=300, seed=SEED)
     assert found.loss, f"{found.tried} interleavings did not find it"
@@ -42,7 +42,7 @@ def test_the_checker_finds_each_known_bug(world: World, bug: str) -> None:
 @pytest.mark.parametrize(
     ("bug", "sound"), [("outbox-by-key", OutboxRows), ("running-before-clock", Window)]
 )
-def test_a_rare_bug_is_found_where_it_lies(
+def test_a_rare_bug_is_found_by_its_interleaving(
     world: World, bug: str, sound: Start
 ) -> None:
     """One interleaving, written down, that loses nothing without the bug."""
@@ -51,15 +51,15 @@ def test_a_rare_bug_is_found_where_it_lies(
 
 
 @pytest.mark.parametrize("start", [Window, OutboxRows])
-def test_the_checker_accuses_nobody_wrongly(world: World, start: Start) -> None:
+def test_the_checker_reports_no_false_loss(world: World, start: Start) -> None:
     """A capture with all four steps, or an outbox of rows, loses nothing."""
     found = search(world, start, examples=100, seed=SEED, enough=50)
     assert not found.loss, (found.loss, found.script)
     assert found.orders >= 50
 
 
-def test_a_loss_is_shortened_to_what_matters(world: World) -> None:
-    """What a person reads is a handful of moves, and it still loses an order."""
+def test_a_loss_is_shortened_to_the_relevant_moves(world: World) -> None:
+    """A person reads a handful of moves, which still lose an order."""
     world.hides = False
     start = KNOWN_BUGS["without-prepared"]
     found = search(world, start, examples=300, seed=SEED)

@@ -12,13 +12,13 @@ from syncd.postgres.statements import Statement, query
 pytestmark = pytest.mark.db
 
 
-def planted(name: str, old: str, new: str) -> Callable[[str], Statement]:
+def with_bug(name: str, old: str, new: str) -> Callable[[str], Statement]:
     """Find statements as syncd does, but one with a bug."""
 
-    def find(asked: str) -> Statement:
-        text = query(asked).text
-        if asked != name:
-            return query(asked)
+    def find(requested: str) -> Statement:
+        text = query(requested).text
+        if requested != name:
+            return query(requested)
         assert old.encode() in text
         return Statement(text.replace(old.encode(), new.encode()))
 
@@ -56,7 +56,7 @@ BUGS = {
 def test_no_path_of_a_claim_hides_anything(
     harness: Harness, begin: list[str], depth: int
 ) -> None:
-    """Captured, claimed, sent, set aside, taken over, heard of late, lost."""
+    """Captured, claimed, sent, set aside, taken over, settled late, lost."""
     for trail, broken in explore(harness, depth, begin):
         assert not broken, (broken, begin, trail)
 
@@ -64,7 +64,7 @@ def test_no_path_of_a_claim_hides_anything(
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_no_longer_path_of_a_claim_hides_anything(harness: Harness) -> None:
-    """Four moves after the first POST, whichever they are."""
+    """Any four moves after the first POST."""
     for trail, broken in explore(harness, 4):
         assert not broken, (broken, trail)
 
@@ -72,8 +72,8 @@ def test_no_longer_path_of_a_claim_hides_anything(harness: Harness) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_found(harness: Harness, bug: str) -> None:
-    """What the paths would not find, their silence would not mean anything for."""
+    """Otherwise the absence of findings would mean nothing."""
     plant, begin = BUGS[bug]
-    find = planted(*plant)
+    find = with_bug(*plant)
     with patch.object(ledger, "query", find), patch.object(claims, "query", find):
         assert any(broken for _, broken in explore(harness, 1, begin))

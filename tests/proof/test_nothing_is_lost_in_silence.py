@@ -1,4 +1,4 @@
-"""Troubles of whole shops: keys, tables, zones and times that change."""
+"""Faults of whole shops: keys, tables, zones and times that change."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -55,10 +55,10 @@ def empty(server: Cluster) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("troubles", ALONE, ids=" then ".join)
-def test_a_trouble_is_named(
+def test_a_fault_is_reported(
     empty: str, tmp_path: Path, troubles: tuple[str, ...]
 ) -> None:
-    """Each order was sent, or the trouble that hid it is told."""
+    """Each order was sent, or the fault that hid it is reported."""
     loss = lose(empty, tmp_path, troubles)
     assert not loss, loss
 
@@ -67,7 +67,7 @@ def test_a_trouble_is_named(
 @pytest.mark.parametrize(
     "troubles", [t for t in days() if t not in ALONE], ids=" then ".join
 )
-def test_two_troubles_are_both_named(
+def test_two_faults_are_both_reported(
     empty: str, tmp_path: Path, troubles: tuple[str, ...]
 ) -> None:
     """One after the other, in each order."""
@@ -77,6 +77,6 @@ def test_two_troubles_are_both_named(
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_found(empty: str, tmp_path: Path, bug: str) -> None:
-    """What would not be found, its silence would not mean anything for."""
+    """Otherwise the absence of findings would mean nothing."""
     with BUGS[bug]:
         assert lose(empty, tmp_path, (bug,))

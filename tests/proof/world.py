@@ -1,7 +1,7 @@
 """The shop of the proof: tables, sessions, servers, and the truth, read by its own SQL.
 
 Nothing here asks syncd or its views what is confirmed: a checker that shared that
-with what it checks would agree with its mistakes.
+with what it checks would share its mistakes.
 """
 
 from collections import Counter
@@ -14,10 +14,10 @@ import psycopg
 from support.postgres import SETTINGS, Cluster, wait_until
 from support.shop import Shop
 
-from proof.till import ShopSession
+from proof.shop_session import ShopSession
 
 LOOKBACK = timedelta(milliseconds=8)
-"""How far a stamp may lie before its transaction: what every subject is told."""
+"""How far a stamp may lie before its transaction, for every subject."""
 
 TABLES = """
 CREATE TABLE payments (
@@ -50,17 +50,17 @@ HIDING = SETTINGS | {
     "synchronous_commit": "local",
     "max_slot_wal_keep_size": "1GB",
 }
-"""A server that waits, if a transaction asks it to, for a standby that is not there."""
+"""A server that waits for a missing standby if a transaction requires it."""
 
 RELAXED = SETTINGS | {
     "synchronous_commit": "off",
     "wal_writer_delay": "10s",
     "max_slot_wal_keep_size": "1GB",
 }
-"""A server whose crash takes back the commits that nobody has waited for."""
+"""A server whose crash reverts the commits that no one has waited for."""
 
 DISASTERS = {"restart-server", "crash-server", "crash-ledger", "promote"}
-"""Moves after which commits may be gone, of the shop and of the ledger."""
+"""Moves after which commits of the shop and of the ledger may be lost."""
 
 TERMINATE = """
 SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
@@ -73,19 +73,19 @@ Rows = list[tuple[object, ...]]
 
 
 class World:
-    """A shop with tills in a database of its own; its server may be restarted.
+    """A shop with sessions in a database of its own; its server may be restarted.
 
     Attributes:
-        hides: Whether the server lets commits be late (`HIDING`).
-        before_stop: Done before the server is restarted or crashed.
+        hides: Whether the server can delay the visibility of commits (`HIDING`).
+        before_stop: Called before the server is restarted or crashed.
 
     Args:
-        server: Of the orders, and of the ledger unless `elsewhere` is that.
+        server: For the orders, and for the ledger unless `elsewhere` is set.
         database: Its name.
-        standby: What takes over when the server is lost.
-        elsewhere: Another server, of a ledger that lies apart.
+        standby: Takes over when the server is lost.
+        elsewhere: Another server, for a separate ledger.
         lookback: How far a stamp may lie before its transaction.
-        tills: Sessions of the shop.
+        sessions: Number of sessions of the shop.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class World:
         standby: Cluster | None = None,
         elsewhere: Cluster | None = None,
         lookback: timedelta | None = None,
-        tills: int = 4,
+        sessions: int = 4,
     ) -> None:
         self._standby = standby
         self._servers = [server, *([standby] if standby else [])]
@@ -115,7 +115,9 @@ class World:
         self.state = Shop.open(apart.dsn(f"{database}_state"), views=False)
         self.ledger_dsn = self._of_ledger(self.state.dsn)
         margin = self.lookback * 0.8
-        self.tills = [ShopSession(self.owner, str(n), margin) for n in range(tills)]
+        self.sessions = [
+            ShopSession(self.owner, str(n), margin) for n in range(sessions)
+        ]
         self.prepared: list[str] = []
         self.made: Counter[str] = Counter()
         self._own: dict[bool, psycopg.Connection] = {}
@@ -127,12 +129,12 @@ class World:
         )
 
     def _of_ledger(self, dsn: str) -> str:
-        """Return how a ledger that lies apart is reached."""
+        """Return the connection string of a separate ledger."""
         return dsn if self._elsewhere else self._everywhere(dsn)
 
     @property
     def standby_dsn(self) -> str:
-        """Where the daemon reads orders on the standby."""
+        """Return the daemon's connection string to the standby."""
         assert self._standby is not None
         return psycopg.conninfo.make_conninfo(
             self.shop.dsn, host=str(self._standby.folder)
@@ -154,7 +156,7 @@ class World:
         self._standby.sql(f"SELECT pg_wal_replay_{how}()", self.database)
 
     def rows(self, query: str, state: bool = False, **params: object) -> Rows:  # noqa: FBT001, FBT002
-        """Read in an own session, of the orders or the state apart."""
+        """Read in a session of its own, from the orders or the separate ledger."""
         if state not in self._own:
             owner = self._of_ledger(self.state.owner) if state else self.owner
             self._own[state] = psycopg.connect(owner, autocommit=True)
@@ -165,11 +167,11 @@ class World:
         return cast("datetime", self.rows("SELECT clock_timestamp()")[0][0])
 
     def confirmed(self) -> dict[str, datetime]:
-        """Tell which orders are confirmed and committed now, and since when."""
+        """Return the orders that are confirmed and committed now, and since when."""
         return dict(cast("list[tuple[str, datetime]]", self.rows(TRUTH)))
 
     def make(self, move: str) -> None:
-        """Make a move of the shop: `till N: WHAT` or `shop: WHAT`."""
+        """Make a move of the shop: `session N: WHAT` or `shop: WHAT`."""
         who, _, what = move.partition(": ")
         self.made[what] += 1
         if who == "shop":
@@ -186,27 +188,27 @@ class World:
             }
             moves[what]()
             return
-        till = self.tills[int(who.removeprefix("till "))]
+        session = self.sessions[int(who.removeprefix("session "))]
         if what == "leave":
-            till.leave()
-        elif name := till.make(what):
+            session.leave()
+        elif name := session.make(what):
             self.prepared.append(name)
 
     def wait(self) -> None:
-        """Let the server's clock move on by more than the lookback."""
+        """Let the server's clock advance by more than the lookback."""
         self.rows(f"SELECT pg_sleep({1.5 * self.lookback.total_seconds()})")
 
     def drop(self, application: str) -> None:
-        """End the connections whose application name begins so, and see them gone."""
+        """Terminate connections whose application name has this prefix."""
         pids = [pid for pid, _ in self.rows(TERMINATE, name=application)]
-        # pg_terminate_backend's own waiting looks only every 100 ms
+        # pg_terminate_backend itself polls only every 100 ms
         while self.rows(STILL_THERE, pids=pids):
             pass
 
     def finish(self) -> None:
         """End every transaction: prepared ones commit, open ones too."""
-        for till in self.tills:
-            till.make("COMMIT")
+        for session in self.sessions:
+            session.make("COMMIT")
         while self.prepared:
             self._finish("COMMIT")
 
@@ -228,8 +230,8 @@ class World:
             self.rows(f"{how} PREPARED '{self.prepared.pop(0)}'")
 
     def _leave_all(self) -> None:
-        for till in self.tills:
-            till.leave()
+        for session in self.sessions:
+            session.leave()
         for connection in self._own.values():
             connection.close()
         self._own.clear()
@@ -241,19 +243,19 @@ class World:
         self._servers[0].start()
 
     def _flush(self) -> None:
-        """Let what is committed by now survive a crash."""
+        """Flush everything committed by now, so that it survives a crash."""
         for of_ledger in (False, True):
             self.rows("CHECKPOINT", of_ledger)
 
     def _crash_ledger(self) -> None:
-        """Crash the server of a ledger that lies apart; without one, nothing."""
+        """Crash the server of a separate ledger; without one, do nothing."""
         if self._elsewhere:
             self._leave_all()
             self._elsewhere.stop("immediate")
             self._elsewhere.start()
 
     def _lag(self) -> None:
-        """Let the standby get no more of the primary, which goes on."""
+        """Stop replication to the standby; the primary goes on."""
         assert self._standby is not None
         self.await_standby()
         self._standby.set("primary_conninfo", "")
@@ -261,7 +263,7 @@ class World:
         wait_until(lambda: standby.holds(DEAF))
 
     def _promote(self) -> None:
-        """Lose the primary and go on with its standby; without one, nothing."""
+        """Lose the primary and continue with its standby; without one, do nothing."""
         if len(self._servers) > 1:
             self._leave_all()
             self.made["promoted"] += 1

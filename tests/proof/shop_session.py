@@ -1,4 +1,4 @@
-"""A session of the shop, and what it can do to orders."""
+"""A session of the shop, and the operations that it performs on orders."""
 
 import threading
 from contextlib import suppress
@@ -18,7 +18,7 @@ SELECT id FROM orders
 # Margins stay inside the lookback, counted from the transaction's own start.
 MARGIN = "make_interval(secs => {seconds})"
 HIDDEN = "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = %s"
-"""Whether a commit is done but not visible: a standby has not confirmed it yet."""
+"""Whether a commit is done but not visible, as a standby has not confirmed it."""
 
 STATEMENTS = {
     "order": "INSERT INTO orders (confirmed_at) VALUES (now())",
@@ -38,7 +38,7 @@ STATEMENTS = {
 
 
 class ShopSession:
-    """A session of the shop that is told what to do; never waits for another's lock."""
+    """A session of the shop that executes moves; never waits for another's lock."""
 
     def __init__(self, dsn: str, name: str, margin: timedelta) -> None:
         self._dsn = dsn
@@ -75,14 +75,14 @@ class ShopSession:
             self._connection = psycopg.connect(
                 self._dsn,
                 autocommit=True,
-                application_name=f"till-{self._name}",
+                application_name=f"session-{self._name}",
                 options="-c lock_timeout=2s",
             )
         return self._connection
 
     @property
     def is_open(self) -> bool:
-        """Whether a transaction is open."""
+        """Return whether a transaction is open."""
         status = self._session.info.transaction_status
         return status is TransactionStatus.INTRANS
 
@@ -92,7 +92,7 @@ class ShopSession:
         self._session.execute(text.encode(), {"stamp": self._stamp})
 
     def _control(self, move: str) -> None:
-        """Begin, commit … ; out of place they do nothing."""
+        """Execute BEGIN, COMMIT, …; out of place they do nothing."""
         if self.is_open is (move == "BEGIN"):
             return
         if move == "ROLLBACK TO SAVEPOINT s":
@@ -111,9 +111,9 @@ class ShopSession:
         return name
 
     def _commit_late(self) -> None:
-        """Commit; nobody else sees it before the till's next move, only the WAL does.
+        """Commit; until the session's next move the order is visible in the WAL only.
 
-        On a server that waits for a standby that is not there.
+        On a server that waits for a missing standby.
         """
         if not self.is_open:
             return
@@ -128,7 +128,7 @@ class ShopSession:
                     break
 
     def show(self) -> None:
-        """End the wait of a late commit: it shows when this returns."""
+        """End the wait of a late commit: it is visible when this returns."""
         late, self._late = self._late, None
         if late is not None:
             with psycopg.connect(self._dsn, autocommit=True) as other:
