@@ -52,7 +52,7 @@ WORKING = ("backfill", "capture", "daemon", "delivery", "ledger")
 
 
 def identifiers(node: ast.AST) -> Iterator[str]:
-    """List the names that a node of the syntax tree gives."""
+    """List the names that a node of the syntax tree defines."""
     if isinstance(node, ast.FunctionDef):
         yield node.name
     elif isinstance(node, ast.arg):
@@ -62,7 +62,7 @@ def identifiers(node: ast.AST) -> Iterator[str]:
 
 
 def names() -> set[tuple[str, str]]:
-    """List what has a name that others read: (kind, name)."""
+    """List every name that others read: (kind, name)."""
     modules = [str(file.relative_to(ROOT).with_suffix("")) for file in CODE]
     fields = {field for event in EVENTS.values() for field in event.fields}
     return {
@@ -85,21 +85,21 @@ def names() -> set[tuple[str, str]]:
 
 
 def words(kind: str, name: str) -> set[str]:
-    """Split a name into its words; a module's and a column's home is another name."""
+    """Split a name into its words; the package or table before it is another name."""
     name = name.removesuffix("/__init__")
     own = re.split(r"[/.]", name)[-1] if kind in {"module", "column"} else name
     return {w.lower() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", own)}
 
 
 def refused() -> dict[str, str]:
-    """Read the refused words, with the kind of name that they are refused in."""
+    """Read the refused words, with the kinds of names that they are refused in."""
     rows = [r.split("|")[1] for r in REFUSED.splitlines() if r.startswith("| `")]
     found = re.findall(r"`(\w+)`(?: \((\w+)\))?", "\n".join(rows))
     return {str(word): str(kind) for word, kind in found}
 
 
 def test_no_name_has_a_word_that_the_glossary_refuses() -> None:
-    """Of what others read, and in what works on orders every identifier."""
+    """Of public names, and of every identifier in the packages that process orders."""
     kinds = refused()
     found = {
         (kind, name)
@@ -121,7 +121,7 @@ def test_names_of_every_kind_are_found() -> None:
     assert words("column", "pulse.lag_seconds") == {"lag", "seconds"}
 
 
-def test_what_the_glossary_names_in_the_code_is_there() -> None:
+def test_the_code_that_the_glossary_names_exists() -> None:
     """Classes, modules, tables, columns, settings, events, commands."""
     known = {name for _, name in names()} | classes()
     known |= {f"syncd.{name}" for kind, name in names() if kind == "table"}

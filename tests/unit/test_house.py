@@ -1,4 +1,4 @@
-"""The house's own rules: one place for SQL, one list of events, true documents."""
+"""The project's own rules: one place for SQL, one list of events, correct documents."""
 
 import ast
 import os
@@ -24,7 +24,7 @@ PAGES = [
 
 
 def strings(file: Path) -> list[str]:
-    """List the string literals of a file, docstrings left out."""
+    """List the string literals of a file, without docstrings."""
     docs = {
         id(node.body[0].value)
         for node in nodes(file)
@@ -42,7 +42,7 @@ def strings(file: Path) -> list[str]:
 
 
 def test_every_statement_is_used_and_every_used_one_exists() -> None:
-    """`postgres/queries/` holds what the code names, nothing else."""
+    """`postgres/queries/` has the statements that the code names, nothing else."""
     used = {
         call.args[0].value
         for file in CODE
@@ -56,8 +56,8 @@ def test_every_statement_is_used_and_every_used_one_exists() -> None:
     assert used == set(statements())
 
 
-def test_sql_stands_in_files_only() -> None:
-    """Besides one note, and the demo's own shop."""
+def test_sql_is_in_files_only() -> None:
+    """Except one statement, and the demo's own shop."""
     sql = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|GRANT)\b .*[a-z]")
     found = [
         (file.name, text)
@@ -70,15 +70,15 @@ def test_sql_stands_in_files_only() -> None:
 
 
 def test_docstrings_name_what_a_function_does_for_its_caller() -> None:
-    """Return, claim, wait; no function tells, says or looks."""
+    """Return, claim, wait; no docstring begins with Tell, Say or Look."""
     spoken = re.compile(r'^\s*"""(Tell|Say|Give|Look|Let) (?!up )\b', re.MULTILINE)
     found = [f.name for f in CODE for _ in spoken.finditer(f.read_text())]
     assert found == []
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "requests", "urllib3"])
-def test_drivers_are_named_behind_their_doors_only(driver: str) -> None:
-    """psycopg: the connection, and who composes SQL; requests: API and transport."""
+def test_drivers_are_imported_by_their_adapters_only(driver: str) -> None:
+    """psycopg: connections and SQL composition; requests: API and transport."""
     doors = {
         "psycopg": {
             "postgres/connection.py",
@@ -123,14 +123,14 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> set[str]:
             "ledger_dsn",
             "api_key",
         }:
-            continue  # secrets, wherever they came from
+            continue  # secrets, from any source
         else:
             names.add(prefix + name)
     return names
 
 
-def test_the_page_of_settings_names_every_one_and_no_other() -> None:
-    """Its table is the configuration."""
+def test_the_page_of_settings_names_every_setting_and_no_other() -> None:
+    """Its tables match the configuration."""
     page = (ROOT / "docs" / "settings.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     named = {n for row in rows for n in re.findall(r"`([a-z_.]+)`", row.split("|")[1])}
@@ -138,7 +138,7 @@ def test_the_page_of_settings_names_every_one_and_no_other() -> None:
 
 
 def test_the_configuration_that_init_writes_names_every_setting() -> None:
-    """Commented ones too."""
+    """Commented-out ones too."""
     text = (ROOT / "syncd" / "config" / "configuration.toml").read_text()
     names = {n.rpartition(".")[2] for n in settings_of(config.Settings)}
     assert {
@@ -146,25 +146,25 @@ def test_the_configuration_that_init_writes_names_every_setting() -> None:
     } == set()
 
 
-def verbs(group: click.Group, prefix: str = "syncd") -> set[str]:
+def commands(group: click.Group, prefix: str = "syncd") -> set[str]:
     """List the commands with their groups."""
     names = set()
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
-            names |= verbs(command, f"{prefix} {name}")
+            names |= commands(command, f"{prefix} {name}")
         else:
             names.add(f"{prefix} {name}")
     return names
 
 
 def test_the_page_of_operations_names_every_command() -> None:
-    """A verb that nobody can find does not exist."""
+    """An undocumented command is not found."""
     page = (ROOT / "docs" / "operations.md").read_text()
-    assert {verb for verb in verbs(cli) if verb not in page} == set()
+    assert {verb for verb in commands(cli) if verb not in page} == set()
 
 
 def test_the_readme_links_to_every_page() -> None:
-    """A page that nobody can find does not exist."""
+    """A page without a link is not found."""
     readme = (ROOT / "README.md").read_text()
     pages = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
     assert {page for page in pages if f"({page})" not in readme} == set()
@@ -178,8 +178,8 @@ def headings(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(p.relative_to(ROOT)) for p in PAGES])
-def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
-    """To a file or folder that is there, and to a heading of it."""
+def test_every_link_between_pages_is_valid(page: Path) -> None:
+    """Its file or folder exists, and so does its heading."""
     links = re.findall(r"\]\((?!https?://|mailto:)([^)\s]+)\)", page.read_text())
     broken = []
     for link in links:
@@ -190,13 +190,13 @@ def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
-def test_every_path_that_a_page_names_is_there() -> None:
-    """A module that was moved is named where it is; NAME stands for any."""
+def test_every_path_that_a_page_names_exists() -> None:
+    """A module that was moved is named at its new place; NAME stands for any."""
     path = re.compile(r"(?<![\w/.-])(?:syncd|tests|sql|docs)/[\w./-]*\w")
     missing = {
         (page.name, named)
         for page in PAGES
-        if page.parent.name != "adr"  # they say what was decided then
+        if page.parent.name != "adr"  # an ADR describes the decision of its time
         for named in path.findall(page.read_text())
         if "NAME" not in named and not (ROOT / named).exists()
     }
@@ -209,7 +209,7 @@ def test_a_line_of_the_readme_fits_100_columns() -> None:
     assert [line for line in lines if len(line) > 100] == []
 
 
-def test_the_first_screen_of_the_readme_says_what_one_needs() -> None:
+def test_the_first_screen_of_the_readme_has_the_essentials() -> None:
     """What, guarantee, path, demo, the two commands, state, health: in 40 lines."""
     lines = (ROOT / "README.md").read_text().splitlines()
     assert [line for line in lines if len(line) > 100] == []
@@ -226,8 +226,8 @@ def test_the_first_screen_of_the_readme_says_what_one_needs() -> None:
         assert words in screen
 
 
-def test_properties_try_the_same_examples_at_each_run() -> None:
-    """Unless others are asked for: no run of the default fails by chance."""
+def test_properties_use_the_same_examples_in_each_run() -> None:
+    """Unless others are requested: no default run fails by chance."""
     if "SYNCD_TEST_EXAMPLES" not in os.environ:
         assert settings.default is not None
         assert settings.default.derandomize
@@ -240,8 +240,8 @@ def test_properties_try_the_same_examples_at_each_run() -> None:
     assert chosen == []
 
 
-def test_every_server_can_hold_our_sql() -> None:
-    """Also one whose encoding has neither ellipsis nor euro."""
+def test_every_server_encoding_can_store_our_sql() -> None:
+    """Also one without ellipsis and euro sign."""
     folders = ROOT / "sql", ROOT / "syncd" / "postgres" / "queries"
     files = [file for folder in folders for file in folder.rglob("*.sql")]
     assert {folder for folder in folders if not any(folder.rglob("*.sql"))} == set()
@@ -249,7 +249,7 @@ def test_every_server_can_hold_our_sql() -> None:
 
 
 def test_an_uninstallation_drops_every_table_that_a_migration_creates() -> None:
-    """Else it fails, or leaves something behind."""
+    """Otherwise it would fail, or leave something behind."""
     migrations = "".join(
         file.read_text() for file in (ROOT / "sql" / "migrations").glob("*.sql")
     )
@@ -268,7 +268,7 @@ def calls() -> list[ast.Call]:
 
 
 def test_the_listing_shows_the_path_of_an_order() -> None:
-    """In at most 16 entries; beside the tests' folders lie no loose helpers."""
+    """In at most 16 entries; there are no helper files beside the tests' folders."""
     entries = {path.name for path in (ROOT / "syncd").iterdir()} - {"__pycache__"}
     assert len(entries) <= 16
     assert {"capture", "ledger", "delivery"} <= entries
@@ -296,7 +296,7 @@ def test_a_function_fits_40_lines() -> None:
 
 
 def test_most_functions_are_short() -> None:
-    """Half of them fit 8 lines, nine of ten 18."""
+    """The median fits 8 lines, nine of ten fit 18."""
     lengths = sorted(lines for _, lines in functions())
     assert lengths[len(lengths) // 2] <= 8
     assert lengths[int(len(lengths) * 0.9)] <= 18
@@ -313,36 +313,36 @@ def attributes(function: ast.FunctionDef, kind: type[ast.expr_context]) -> set[s
     }
 
 
-def unborn(cls: ast.ClassDef) -> set[str]:
+def uninitialised(cls: ast.ClassDef) -> set[str]:
     """List the attributes that no `__init__`, nor a method that it calls, assigns."""
     methods = {m.name: m for m in cls.body if isinstance(m, ast.FunctionDef)}
     init = methods.get("__init__")
     if cls.bases or init is None:
         return set()
     called = attributes(init, ast.Load) & methods.keys()
-    born = set[str]().union(
+    initialised = set[str]().union(
         *(attributes(methods[name], ast.Store) for name in ["__init__", *called])
     )
     assigned = (attributes(method, ast.Store) for method in methods.values())
-    return set[str]().union(*assigned) - born - methods.keys()
+    return set[str]().union(*assigned) - initialised - methods.keys()
 
 
-def test_attributes_are_born_in_init() -> None:
-    """Or in a method that it calls, to begin anew."""
+def test_attributes_are_initialised_in_init() -> None:
+    """Or in a method that `__init__` calls."""
     classes = [n for f in CODE for n in nodes(f) if isinstance(n, ast.ClassDef)]
-    assert {c.name: sorted(unborn(c)) for c in classes if unborn(c)} == {}
+    assert {c.name: sorted(uninitialised(c)) for c in classes if uninitialised(c)} == {}
 
 
-def test_types_are_known_without_being_told() -> None:
-    """Casts and ignored findings are never more."""
+def test_casts_and_ignored_findings_do_not_increase() -> None:
+    """Types are inferred or declared."""
     casts = [c for c in calls() if getattr(c.func, "id", "") == "cast"]
     ignored = re.compile(r"#.*(type|pyright): ignore")
     ignores = [line for f in CODE for line in ignored.findall(f.read_text())]
     assert (len(casts) <= CASTS, len(ignores) <= IGNORES) == (True, True)
 
 
-def test_rows_come_by_the_names_of_their_columns() -> None:
-    """None is spread over a class."""
+def test_rows_are_read_by_column_names() -> None:
+    """No row is unpacked into a class."""
     starred = [
         call
         for call in calls()
@@ -369,8 +369,8 @@ def test_rows_come_by_the_names_of_their_columns() -> None:
         "private",
     ],
 )
-def test_tests_reach_into_the_product_less_and_less(found: str, most: int) -> None:
-    """Tables by name through tests/support; the numbers left may only fall."""
+def test_the_tests_use_of_internals_does_not_increase(found: str, most: int) -> None:
+    """Tables are used through tests/support; the numbers may only decrease."""
     migrations = "".join(
         file.read_text() for file in (ROOT / "sql" / "migrations").glob("*.sql")
     )
@@ -394,8 +394,8 @@ def fixtures(file: Path) -> list[str]:
     ]
 
 
-def test_a_name_of_a_fixture_means_one_thing() -> None:
-    """What three files share stands in a conftest.py; other things have other names."""
+def test_a_name_of_a_fixture_has_one_meaning() -> None:
+    """A fixture shared by three files is in a conftest.py; others have other names."""
     files = (ROOT / "tests").rglob("*.py")
     counted = Counter(name for file in files for name in fixtures(file))
     assert {name for name, times in counted.items() if times > 2} == set()

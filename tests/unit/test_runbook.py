@@ -1,4 +1,4 @@
-"""The runbook has a section for whatever may wake somebody; its commands exist."""
+"""The runbook has a section for every alert and warning; its commands exist."""
 
 import re
 import shlex
@@ -43,7 +43,7 @@ def test_every_alert_has_a_section(alert: str) -> None:
 
 @pytest.mark.parametrize("event", URGENT)
 def test_every_event_from_warning_on_has_a_section(event: str) -> None:
-    """Of its own, or in an alert's, which then names it behind `Events:`."""
+    """Of its own, or in an alert's, which then names it after `Events:`."""
     named = re.findall(r"Events:((?:\s*`[a-z_.]+`,?)+)", RUNBOOK)
     covered = {e for names in named for e in re.findall(r"`([a-z_.]+)`", names)}
     assert f"`{event}`" in SECTIONS or event in covered, (
@@ -75,8 +75,8 @@ def test_its_commands_exist(command: str) -> None:
     assert given <= options, command
 
 
-def test_its_links_lead_somewhere() -> None:
-    """Within the page, and to its neighbours."""
+def test_its_links_are_valid() -> None:
+    """Within the page, and to other pages."""
     anchors = {title.lower() for title in SECTIONS}
     for target in re.findall(r"\]\(([^)]+)\)", RUNBOOK):
         file, _, anchor = target.partition("#")

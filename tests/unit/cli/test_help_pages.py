@@ -1,4 +1,4 @@
-"""The command line's pages: help, manual, and what they say beyond the verbs."""
+"""The command line's pages: help, manual, and what they list beside the commands."""
 
 import os
 import re
@@ -53,14 +53,14 @@ def page(path: tuple[str, ...], columns: int, **environment: str) -> str:
 
 
 def test_every_page_begins_with_a_summary() -> None:
-    """One sentence, short enough for the list of verbs."""
+    """One sentence, short enough for the list of commands."""
     told = {named(path): summary(command) for path, command in PAGES.items()}
     assert {n for n, text in told.items() if not 10 < len(text) <= 90} == set()
     assert {n for n, text in told.items() if not text[0].isupper()} == set()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=named)
-def test_no_example_holds_what_is_told(path: tuple[str, ...]) -> None:
+def test_no_example_contains_the_exit_codes(path: tuple[str, ...]) -> None:
     """A command can be copied: exit codes below it are no part of it."""
     told, examples = split_examples(PAGES[path].help or "")
     assert not [example for example in examples if "Exit codes" in example]
@@ -68,8 +68,8 @@ def test_no_example_holds_what_is_told(path: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("path", VERBS, ids=named)
-def test_every_verb_has_an_example_that_is_true(path: tuple[str, ...]) -> None:
-    """It names this verb, and options that there are."""
+def test_every_command_has_a_valid_example(path: tuple[str, ...]) -> None:
+    """It names this command, and options that exist."""
     _, examples = split_examples(VERBS[path].help or "")
     assert examples, f"syncd {named(path)}: end its docstring with Example: syncd …"
     for example in examples:
@@ -81,8 +81,8 @@ def test_every_verb_has_an_example_that_is_true(path: tuple[str, ...]) -> None:
         assert {word for word in rest if word.startswith("--")} <= options, example
 
 
-def test_every_option_says_what_it_is_for() -> None:
-    """Also those whose name seems to say it."""
+def test_every_option_has_a_help_text() -> None:
+    """Also those whose name seems to explain them."""
     silent = [
         f"{named(path)} {param.opts[0]}"
         for path, command in PAGES.items()
@@ -94,12 +94,12 @@ def test_every_option_says_what_it_is_for() -> None:
 
 @pytest.mark.parametrize("columns", [NARROWEST, 80, 200])
 def test_no_line_of_a_page_is_too_long(columns: int) -> None:
-    """From 40 columns; wide terminals get 80, which is read best."""
+    """From 40 columns; wide terminals get 80, which is easiest to read."""
     lines = [line for path in PAGES for line in page(path, columns).splitlines()]
     assert [line for line in lines if len(line) > min(columns, 80)] == []
 
 
-def test_a_group_tells_the_whole_summary_of_each_of_its_verbs() -> None:
+def test_a_group_lists_the_whole_summary_of_each_command() -> None:
     """Also at 40 columns."""
     groups = [p for p, c in PAGES.items() if p and isinstance(c, click.Group)]
     assert groups
@@ -110,8 +110,8 @@ def test_a_group_tells_the_whole_summary_of_each_of_its_verbs() -> None:
                 assert summary(command) in told, verb
 
 
-def test_every_verb_is_on_one_shelf_of_the_first_page() -> None:
-    """A verb that is added without a shelf is not found by anybody."""
+def test_every_command_is_in_one_section_of_the_overview() -> None:
+    """A new command without a section would not be found."""
     shelved = [command for section in cli.sections.values() for command in section]
     assert sorted(str(c.name) for c in shelved) == sorted(cli.commands)
     told = page((), 80)
@@ -119,8 +119,8 @@ def test_every_verb_is_on_one_shelf_of_the_first_page() -> None:
     assert [f"\n{section}:\n" in told for section in cli.sections] == [True] * 8
 
 
-def test_the_first_page_lists_exit_codes_as_the_page_of_operations_does() -> None:
-    """Both say what the code says."""
+def test_the_overview_and_the_page_of_operations_list_the_exit_codes() -> None:
+    """As they are in the code."""
     told = " ".join(page((), 80).split())
     operations = " ".join((ROOT / "docs" / "operations.md").read_text().split())
     for code in ExitCode:
@@ -128,8 +128,8 @@ def test_the_first_page_lists_exit_codes_as_the_page_of_operations_does() -> Non
         assert f"{int(code)} {code.meaning}" in operations
 
 
-def test_an_example_is_broken_where_a_shell_goes_on() -> None:
-    """Never within quotes; what is put together again is what was there."""
+def test_a_long_example_is_continued_with_a_backslash() -> None:
+    """Never within quotes; the joined lines are the original command."""
     example = 'syncd rejected discard --reason "email is missing" --yes --config a.toml'
     lines = continued(example, 36)
     assert all(len(line) <= 36 for line in lines)
@@ -146,17 +146,17 @@ def test_an_example_is_broken_where_a_shell_goes_on() -> None:
         ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
     ],
 )
-def test_colours_are_for_terminals_and_who_asks(
+def test_colours_are_for_terminals_or_on_request(
     environment: dict[str, str], *, coloured: bool
 ) -> None:
-    """NO_COLOR wins over FORCE_COLOR; a pipe gets none by itself."""
+    """NO_COLOR wins over FORCE_COLOR; a pipe gets none by default."""
     unset = {"NO_COLOR": None, "FORCE_COLOR": None}
     done = CliRunner().invoke(cli, ["--help"], env={**unset, **environment})
     assert ("\x1b[1m" in done.output) == coloured
 
 
-class Watched(dict[str, str]):
-    """An environment that keeps what was asked for."""
+class RecordingEnvironment(dict[str, str]):
+    """An environment that records which variables are read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,7 +172,7 @@ def test_every_variable_that_is_read_is_documented(tmp_path: Path) -> None:
     """Those of secrets, and those that the code names."""
     config = tmp_path / "syncd.toml"
     config.write_text('[source]\ndsn = "dbname=a"\n[squeezely]\naccount = "A"')
-    environment = Watched()
+    environment = RecordingEnvironment()
     with pytest.raises(ConfigError):
         load(config, environment)
     named_in_code = {
@@ -193,8 +193,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_the_manual_holds_every_verb_option_variable_and_code(written: Path) -> None:
-    """It is made of the same texts, so it lacks none."""
+def test_the_manual_has_every_command_option_variable_and_exit_code(
+    written: Path,
+) -> None:
+    """It is made from the same texts as the help."""
     text = written.read_text().replace(r"\-", "-")
     for path, command in VERBS.items():
         assert f"\n.B syncd {named(path)}" in text
@@ -213,10 +215,10 @@ def test_the_manual_holds_every_verb_option_variable_and_code(written: Path) -> 
     ],
     ids=lambda command: command[0],
 )
-def test_the_manual_is_a_page_that_man_can_show(
+def test_the_manual_is_displayed_without_warnings(
     written: Path, checker: list[str]
 ) -> None:
-    """Not one warning of either of the programs that show manuals."""
+    """By either of the programs that display manuals."""
     if not shutil.which(checker[0]) and not os.environ.get("CI"):
         pytest.skip(f"{checker[0]} is not installed: the manual was not checked by it")
     done = subprocess.run(
@@ -228,7 +230,7 @@ def test_the_manual_is_a_page_that_man_can_show(
 def test_the_manual_has_the_date_of_its_sources(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where a build gives it, so that the same sources make the same page."""
+    """If a build sets it, so that equal sources make an equal page."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
     assert '.TH SYNCD 1 "2026-01-01"' in manual(
         cli.context_class(cli, info_name="syncd")
@@ -236,15 +238,15 @@ def test_the_manual_has_the_date_of_its_sources(
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_completion_script_is_printed_for(shell: str) -> None:
+def test_a_completion_script_is_printed_for_each_shell(shell: str) -> None:
     """Each shell that click can complete."""
     done = CliRunner().invoke(cli, ["completion", shell], prog_name="syncd")
     assert done.exit_code == 0
     assert f"_SYNCD_COMPLETE={shell}_complete" in done.output
 
 
-def test_a_verb_starts_without_what_others_need() -> None:
-    """A monitor asks for the status each minute; it speaks no HTTP for that."""
+def test_status_starts_without_the_modules_of_other_commands() -> None:
+    """A monitor runs it each minute; it needs no HTTP client."""
     looked = (
         "import sys; from syncd.cli import cli; "
         "assert not {'psycopg', 'pydantic', 'rich'} & {*sys.modules}; "

@@ -10,7 +10,7 @@ from syncd.cli.prose import print_line
 
 
 @pytest.mark.parametrize(
-    ("line", "hang", "said"),
+    ("line", "hang", "expected"),
     [
         ("orders are sent once", 0, ["orders are sent", "once"]),
         ("  2 cannot be sent", 0, ["  2 cannot be", "    sent"]),
@@ -18,19 +18,19 @@ from syncd.cli.prose import print_line
         ("  order [red]: bad", 0, ["  order [red]:", "    bad"]),
     ],
 )
-def test_what_is_left_of_a_line_stands_below_it(
-    line: str, hang: int, said: list[str]
+def test_a_long_line_is_wrapped_with_a_hanging_indent(
+    line: str, hang: int, expected: list[str]
 ) -> None:
-    """Indented like its beginning and more; brackets are text."""
+    """Brackets are text, not markup."""
     shown = StringIO()
     print_line(Console(file=shown, width=15 if hang == 0 else 12), line, hang=hang)
-    assert shown.getvalue().splitlines() == said
+    assert shown.getvalue().splitlines() == expected
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "expected"),
     [(1, "1 s"), (89, "89 s"), (90, "2 min"), (7_200, "2 h"), (300_000, "3 days")],
 )
-def test_a_duration_has_one_unit(seconds: float, said: str) -> None:
-    """The largest of which there are one and a half."""
-    assert duration(seconds) == said
+def test_a_duration_has_one_unit(seconds: float, expected: str) -> None:
+    """The largest of which there are at least one and a half."""
+    assert duration(seconds) == expected

@@ -1,4 +1,4 @@
-"""Text is checked for where it goes: refused in one line, or good wherever it is."""
+"""Texts are checked for their use: refused in one line, or valid wherever they go."""
 
 import json
 from datetime import UTC, datetime
@@ -52,10 +52,10 @@ TEXTS = [
 ]
 
 
-def look(
+def load_with(
     place: Path, section: str, name: str, text: str, key: str = "k"
 ) -> tuple[Settings | None, list[Fault]]:
-    """Read a good configuration with one text in it."""
+    """Load a valid configuration with one text in it."""
     written = {part: dict(values) for part, values in WRITTEN.items()}
     written.setdefault(section, {})[name] = text
     top = written.pop("")
@@ -117,11 +117,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("squeezely", "ca_file", "/nowhere/ca.pem", "is no file"),
     ],
 )
-def test_a_character_that_does_not_belong_there_is_named_with_its_place(
+def test_an_invalid_character_is_named_with_its_position(
     place: Path, section: str, name: str, text: str, words: str
 ) -> None:
-    """Setting, character, place, in one line; what may be secret is not quoted."""
-    _, faults = look(place, section, name, text)
+    """Setting, character, position, in one line; possible secrets are not quoted."""
+    _, faults = load_with(place, section, name, text)
     assert len(faults) == 1, faults
     assert faults[0].message.startswith(f"{section}.{name}".strip("."))
     assert words in faults[0].message
@@ -129,23 +129,23 @@ def test_a_character_that_does_not_belong_there_is_named_with_its_place(
 
 
 @pytest.mark.parametrize("around", [" {}", "{}\n", "\t{}\r\n"])
-def test_blanks_around_a_value_are_cut_off(place: Path, around: str) -> None:
-    """Whoever copies it takes them along; they do no harm."""
+def test_spaces_around_a_value_are_removed(place: Path, around: str) -> None:
+    """They are often copied along, and do no harm."""
     for section, name, text in (
         ("squeezely", "account", "SQ-1"),
         ("squeezely", "endpoint", "https://a.example/v1"),
         ("", "feed", "outlet"),
     ):
-        settings, faults = look(place, section, name, around.format(text))
+        settings, faults = load_with(place, section, name, around.format(text))
         assert settings is not None
         assert not faults
         there = settings if not section else getattr(settings, section)
         assert getattr(there, name) == text
 
 
-def test_a_key_is_refused_by_the_place_of_its_character(place: Path) -> None:
-    """Neither the key nor the character that precedes it is told."""
-    _, (fault,) = look(place, "", "feed", "shop", "hunter2\u200b")
+def test_a_key_is_refused_by_the_position_of_its_character(place: Path) -> None:
+    """Neither the key nor the preceding character is shown."""
+    _, (fault,) = load_with(place, "", "feed", "shop", "hunter2\u200b")
     assert "character 8 is U+200B" in fault.message
     assert "hunter" not in fault.message
 
@@ -177,11 +177,11 @@ LIKELY = st.one_of(
 @example(spot=("source", "dsn"), text="host=.")
 @example(spot=("ledger", "retention"), text="999999999d")
 @example(spot=("", "feed"), text="..")
-def test_any_text_is_refused_in_one_line_or_good_wherever_it_goes(
+def test_any_text_is_refused_in_one_line_or_valid_everywhere(
     place: Path, spot: tuple[str, str], text: str
 ) -> None:
     """Header, URL, channel, slot, file, connection string, time: each is made."""
-    settings, faults = look(place, *spot, text)
+    settings, faults = load_with(place, *spot, text)
     for fault in faults:
         assert fault.message.isprintable()
         assert fault.kind != "unreadable", fault
@@ -192,7 +192,7 @@ def test_any_text_is_refused_in_one_line_or_good_wherever_it_goes(
 
 
 def use(settings: Settings) -> None:
-    """Make of the settings what a daemon makes of them, without any network."""
+    """Use the settings as a daemon does, without any network."""
     channel_of(settings.feed).encode("ascii")
     slot_name(settings.feed).encode("ascii")
     settings.model_dump_json()
@@ -211,7 +211,7 @@ def use(settings: Settings) -> None:
 
 
 def post(api: Squeezely) -> None:
-    """Write the request as the library does; no name is looked up, nothing is sent."""
+    """Prepare the request as the library does; no name is resolved, nothing is sent."""
     request = api.request
     connection = HTTPConnection("127.0.0.1")
     connection.putrequest("POST", request.path_url)

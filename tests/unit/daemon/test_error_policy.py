@@ -1,4 +1,4 @@
-"""What a component's turn says about the database."""
+"""What the result of a component's turn shows about the database."""
 
 from typing_extensions import override
 
@@ -8,8 +8,8 @@ from syncd.daemon.error_policy import ErrorPolicy
 from syncd.log.log import Log
 
 
-class Lines(Log):
-    """Keeps the events."""
+class LogRecorder(Log):
+    """Records the events."""
 
     def __init__(self) -> None:
         super().__init__("shop")
@@ -25,8 +25,8 @@ def fail() -> Turn:
 
 
 def test_a_turn_that_was_not_due_proves_no_recovery() -> None:
-    """Nor does it end the trouble that `status` names."""
-    lines = Lines()
+    """Nor does it end the trouble that `status` shows."""
+    lines = LogRecorder()
     policy = ErrorPolicy(lines)
     policy.attempt("stamps", fail)
     policy.attempt("stamps", fail)

@@ -23,7 +23,7 @@ def waiting() -> subprocess.Popen[str]:
     return process
 
 
-def test_a_stopped_and_continued_process_got_no_signal() -> None:
+def test_a_suspended_and_continued_process_received_no_signal() -> None:
     """Neither a name nor an error: it waits for the rest of its time."""
     process = waiting()
     os.kill(process.pid, signal.SIGSTOP)
@@ -33,8 +33,8 @@ def test_a_stopped_and_continued_process_got_no_signal() -> None:
     assert (process.returncode, out) == (0, "none\n")
 
 
-def test_a_signal_is_told_by_its_name() -> None:
-    """Also the one that is no end."""
+def test_a_signal_is_reported_by_its_name() -> None:
+    """Also one that does not stop the process."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         process = waiting()
         process.send_signal(number)

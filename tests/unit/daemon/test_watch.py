@@ -1,4 +1,4 @@
-"""What capture says of what it found."""
+"""What capture logs about orders it found."""
 
 from typing import cast
 
@@ -14,8 +14,8 @@ from syncd.daemon.wakeup import WakeUp
 from syncd.ledger.admission import Capture
 
 
-class Hearer:
-    """Hears of three orders after a long wait; the work took 4 ms."""
+class SlowFollower:
+    """Receives three orders after a long wait; the work took 4 ms."""
 
     capture: Capture = "listen"
 
@@ -28,12 +28,16 @@ class Hearer:
         pass
 
 
-def test_the_line_of_captured_orders_tells_how_long_the_work_took() -> None:
-    """Not how long the follower waited for it."""
+def test_the_logged_duration_of_a_capture_is_that_of_the_work() -> None:
+    """It excludes the follower's wait."""
     lines = LogLines()
     reactions = ErrorPolicy(lines)
     watch = CaptureLoop(
-        cast("PollCapture", None), Hearer(), WakeUp(), reactions, CaptureLog(lines)
+        cast("PollCapture", None),
+        SlowFollower(),
+        WakeUp(),
+        reactions,
+        CaptureLog(lines),
     )
     (thread,) = watch.start()
     wait_until(lambda: lines.kept)

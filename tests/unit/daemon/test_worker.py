@@ -1,4 +1,4 @@
-"""When a worker asks for something to send, and when it lets the database rest."""
+"""When a worker queries for due batches, and when it leaves the database alone."""
 
 import threading
 from collections.abc import Callable
@@ -21,20 +21,20 @@ from syncd.log.log import Log
 SINCE = datetime(2026, 11, 20, tzinfo=UTC)
 
 
-class Notes(Log):
-    """Keeps what is said."""
+class LogRecorder(Log):
+    """Records what is logged."""
 
     def __init__(self) -> None:
         super().__init__("shop")
-        self.said: list[str] = []
+        self.events: list[str] = []
 
     @override
     def emit(self, event: str, **fields: object) -> None:
-        self.said.append(event)
+        self.events.append(event)
 
 
-class Idle:
-    """A ledger in which nothing waits, and a delivery that counts what is asked."""
+class IdleDelivery:
+    """A delivery without due batches, which records the queries."""
 
     def __init__(self) -> None:
         self.claims: list[Lane] = []
@@ -64,18 +64,18 @@ class Idle:
 
 
 @pytest.fixture
-def idle() -> Idle:
-    return Idle()
+def idle() -> IdleDelivery:
+    return IdleDelivery()
 
 
 def work(
-    idle: Idle,
+    idle: IdleDelivery,
     wake_ups: WakeUps,
     until: Callable[[], object],
     rate: float | None = None,
-) -> Notes:
-    """Let a worker run until something holds."""
-    notes = Notes()
+) -> LogRecorder:
+    """Run a worker until a condition holds."""
+    notes = LogRecorder()
     reactions = ErrorPolicy(notes, paused_seconds=0.05)
     delivery, ledger = cast("Delivery", idle), cast("Ledger", idle)
     running = DeliveryLoop(
@@ -93,29 +93,31 @@ def work(
     return notes
 
 
-def test_one_that_commands_wake_asks_once_whether_something_is_due(idle: Idle) -> None:
-    """It claims when it begins, and when a wake-up comes."""
+def test_a_worker_that_is_notified_queries_only_once(idle: IdleDelivery) -> None:
+    """It claims when it starts, and after a wake-up."""
     wake_ups = WakeUps(are_notified=True)
     work(idle, wake_ups, lambda: idle.looks > 5)
     assert set(idle.claims) == {"live", "backfill"}
     assert idle.claims.count("live") <= 2  # the notify that ends it
 
 
-def test_one_that_nobody_wakes_claims_each_time(idle: Idle) -> None:
-    """For it is by claiming that a pause is noticed."""
+def test_a_worker_that_is_not_notified_claims_each_time(idle: IdleDelivery) -> None:
+    """A claim is how it detects a pause."""
     work(idle, WakeUps(), lambda: idle.claims.count("live") > 5)
 
 
-@pytest.mark.parametrize("nudged", [False, True])
-def test_a_pause_lasts_until_a_claim_is_answered(idle: Idle, *, nudged: bool) -> None:
-    """What else it asks the database meanwhile tells nothing of it."""
-    idle.pauses_at, idle.wake_ups = 3, WakeUps(are_notified=nudged)
+@pytest.mark.parametrize("wakes", [False, True])
+def test_a_pause_lasts_until_a_claim_succeeds(
+    idle: IdleDelivery, *, wakes: bool
+) -> None:
+    """Its other queries do not detect the end of a pause."""
+    idle.pauses_at, idle.wake_ups = 3, WakeUps(are_notified=wakes)
     notes = work(idle, idle.wake_ups, lambda: idle.paused and len(idle.claims) > 12)
-    assert notes.said == ["feed.paused"]
+    assert notes.events == ["feed.paused"]
 
 
-class Lost(Idle):
-    """Has lost its database after each lane sent more than the rate allows at once."""
+class LostDatabase(IdleDelivery):
+    """Loses its database after each lane sent more than the rate allows at once."""
 
     @override
     def deliver_next(self, lane: Lane) -> DeliveryResult | None:
@@ -129,16 +131,16 @@ class Lost(Idle):
         raise DatabaseUnavailableError("cut", "Wait.")
 
 
-def test_one_that_its_rate_holds_proves_no_recovery() -> None:
-    """It may send nothing for now, and asks the database nothing."""
-    lost = Lost()
+def test_a_worker_that_waits_for_the_rate_proves_no_recovery() -> None:
+    """It sends nothing meanwhile, and does not query the database."""
+    lost = LostDatabase()
     notes = work(lost, lost.wake_ups, lambda: lost.looks > 2, rate=1.0)
-    assert "database.unavailable" in notes.said
-    assert "database.recovered" not in notes.said
+    assert "database.unavailable" in notes.events
+    assert "database.recovered" not in notes.events
 
 
-class Late(Idle):
-    """Has one batch, which is not given out when it is asked for first."""
+class LockedBatch(IdleDelivery):
+    """Has one batch, which the first claim does not get."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,10 +162,10 @@ class Late(Idle):
 
 
 def test_one_pass_ends_only_when_nothing_is_due() -> None:
-    """The rate's wait, or another's lock, may end just after it was looked at."""
-    late = Late()
+    """A wait for the rate or another's lock may end just after the query."""
+    late = LockedBatch()
     delivery, ledger = cast("Delivery", late), cast("Ledger", late)
-    reactions = ErrorPolicy(Notes())
+    reactions = ErrorPolicy(LogRecorder())
     DeliveryLoop(
         0, delivery, ledger, RateLimiter(None, None), WakeUps(), reactions
     ).drain()

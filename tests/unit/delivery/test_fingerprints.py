@@ -1,4 +1,4 @@
-"""When fingerprints are taken and written: never while orders are being sent."""
+"""When fingerprints are computed and written: never while orders are being sent."""
 
 from datetime import UTC, datetime
 from typing import cast
@@ -36,8 +36,8 @@ CLAIM = Claim(
 )
 
 
-class Keeping:
-    """A ledger's database that counts what is written; a clock that stands still."""
+class RecordingDatabase:
+    """A ledger's database that counts what is written, with a clock of its own."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -57,74 +57,76 @@ class Keeping:
 
 
 @pytest.fixture
-def keeping(monkeypatch: pytest.MonkeyPatch) -> Keeping:
-    made = Keeping()
+def recording(monkeypatch: pytest.MonkeyPatch) -> RecordingDatabase:
+    made = RecordingDatabase()
     monkeypatch.setattr("syncd.delivery.fingerprints.time.monotonic", lambda: made.now)
     return made
 
 
 @pytest.fixture
-def noted(keeping: Keeping) -> Fingerprints:
-    ledger, database = cast("Ledger", keeping), cast("Database", keeping)
+def prints(recording: RecordingDatabase) -> Fingerprints:
+    ledger, database = cast("Ledger", recording), cast("Database", recording)
     return Fingerprints(ledger, database, "syncd.purchases", FingerprintKey.of("key"))
 
 
-def send(noted: Fingerprints, keeping: Keeping, *orders: int) -> None:
-    """Note orders; then do aside what may be done at once."""
+def send(prints: Fingerprints, recording: RecordingDatabase, *orders: int) -> None:
+    """Record orders; then do the background work that is due now."""
     purchases = [
         (str(n), Event.of({"event": "Purchase", "orderid": f"W-{n}"})) for n in orders
     ]
-    noted.note(CLAIM, purchases)
-    while noted.work() == 0.0 and not keeping.written:
+    prints.note(CLAIM, purchases)
+    while prints.work() == 0.0 and not recording.written:
         pass
 
 
-def test_a_shop_at_rest_has_them_written_after_a_lull(
-    noted: Fingerprints, keeping: Keeping
+def test_an_idle_shops_fingerprints_are_written_after_a_lull(
+    prints: Fingerprints, recording: RecordingDatabase
 ) -> None:
-    send(noted, keeping, 1, 2)
-    assert noted.work() == LULL_SECONDS
-    keeping.now += LULL_SECONDS
-    assert noted.work() is None
-    assert keeping.written == ["1", "2"]
+    """A lull is a time in which nothing is sent."""
+    send(prints, recording, 1, 2)
+    assert prints.work() == LULL_SECONDS
+    recording.now += LULL_SECONDS
+    assert prints.work() is None
+    assert recording.written == ["1", "2"]
 
 
 def test_while_orders_are_sent_nothing_is_written_before_the_latest_time(
-    noted: Fingerprints, keeping: Keeping
+    prints: Fingerprints, recording: RecordingDatabase
 ) -> None:
-    """Each write would hold an order up."""
-    began, order = keeping.now, 0
-    while not keeping.written:
-        keeping.now += LULL_SECONDS / 2
-        send(noted, keeping, order := order + 1)
-    assert keeping.now - began == pytest.approx(LATEST_SECONDS, abs=LULL_SECONDS)
-    assert len(keeping.written) == order
+    """Each write would delay an order."""
+    began, order = recording.now, 0
+    while not recording.written:
+        recording.now += LULL_SECONDS / 2
+        send(prints, recording, order := order + 1)
+    assert recording.now - began == pytest.approx(LATEST_SECONDS, abs=LULL_SECONDS)
+    assert len(recording.written) == order
 
 
-def test_what_is_taken_at_a_time_is_little(
-    noted: Fingerprints, keeping: Keeping
+def test_the_work_is_done_in_small_steps(
+    prints: Fingerprints, recording: RecordingDatabase
 ) -> None:
-    """However much was sent: so is what is taken before something is written."""
+    """However many orders were sent, and also before anything is written."""
     purchase = Event.of({"event": "Purchase", "orderid": "W-1"})
-    noted.note(CLAIM, [(str(n), purchase) for n in range(900)])
+    prints.note(CLAIM, [(str(n), purchase) for n in range(900)])
     looks = 1
-    while noted.work() == 0.0:
+    while prints.work() == 0.0:
         looks += 1
     assert looks == WRITTEN / AT_ONCE + 1
-    keeping.now += LULL_SECONDS
-    assert noted.work() == 0.0
-    assert len(keeping.written) == WRITTEN
+    recording.now += LULL_SECONDS
+    assert prints.work() == 0.0
+    assert len(recording.written) == WRITTEN
 
 
-def test_what_could_not_be_written_is_tried_again(
-    noted: Fingerprints, keeping: Keeping
+def test_a_failed_write_is_retried(
+    prints: Fingerprints, recording: RecordingDatabase
 ) -> None:
-    keeping.is_down = True
-    send(noted, keeping, 1)
-    keeping.now += LULL_SECONDS
-    noted.work()
-    assert noted.work() == LULL_SECONDS
-    keeping.is_down = False
-    keeping.now += LULL_SECONDS
-    assert noted.work() is None
-    assert keeping.written == ["1"]
+    """The fingerprints are kept until they are written."""
+    recording.is_down = True
+    send(prints, recording, 1)
+    recording.now += LULL_SECONDS
+    prints.work()
+    assert prints.work() == LULL_SECONDS
+    recording.is_down = False
+    recording.now += LULL_SECONDS
+    assert prints.work() is None
+    assert recording.written == ["1"]

@@ -29,10 +29,10 @@ class Terminal(io.StringIO):
         (replace(WELL, endpoint="held", endpoint_reason="HTTP 401"), "held: HTTP 401"),
     ],
 )
-def test_the_demo_says_whether_its_daemon_delivers(
+def test_the_demo_shows_whether_its_daemon_delivers(
     stats: FeedStats, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And why not."""
+    """And the reason if it does not."""
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "xterm")
     terminal = Terminal()

@@ -1,4 +1,4 @@
-"""The catalogue of findings, its documentation, and how a check ends."""
+"""The catalogue of findings, its documentation, and the exit codes of a check."""
 
 import ast
 import re
@@ -15,10 +15,8 @@ from syncd.diagnostics.check.finding import Finding
 ROOT = Path(__file__).parents[3]
 
 
-def test_every_code_is_found_somewhere_and_every_found_one_is_in_the_catalogue() -> (
-    None
-):
-    """A finding of another code cannot be made."""
+def test_every_code_is_used_and_every_used_code_is_in_the_catalogue() -> None:
+    """A finding with another code cannot be made."""
     used = {
         node.value
         for file in (
@@ -33,7 +31,7 @@ def test_every_code_is_found_somewhere_and_every_found_one_is_in_the_catalogue()
         Finding("made.up", "it", "is not")
 
 
-def test_the_document_of_findings_is_the_catalogue() -> None:
+def test_the_document_of_findings_matches_the_catalogue() -> None:
     """`docs/check.md` has each code with its meaning and next step."""
     documented = (ROOT / "docs" / "check.md").read_text()
     rows = [
@@ -44,16 +42,16 @@ def test_the_document_of_findings_is_the_catalogue() -> None:
     assert len(re.findall(r"^\| `", documented, re.MULTILINE)) == len(rows)
 
 
-def test_codes_are_in_sections_and_faults_have_a_next_step() -> None:
-    """An error without a next step leaves a person alone."""
+def test_codes_have_sections_and_faults_have_a_next_step() -> None:
+    """An error without a next step does not help an operator."""
     assert {code.section for code in CODES.values()} == set(SECTIONS)
     assert {code.severity for code in CODES.values()} == {"ok", "warning", "error"}
     wrong = {name for name, c in CODES.items() if c.severity != "ok" and not c.step}
     assert wrong == set()
 
 
-def test_what_an_error_means_for_a_start_is_declared_for_each() -> None:
-    """And for nothing else: a warning never keeps a daemon from starting."""
+def test_each_error_declares_what_it_means_for_a_start() -> None:
+    """And nothing else does: a warning never prevents a start."""
     text = (ROOT / "syncd" / "diagnostics" / "check" / "codes.toml").read_text()
     declared = {
         name for name, values in tomllib.loads(text).items() if "start" in values
@@ -64,8 +62,8 @@ def test_what_an_error_means_for_a_start_is_declared_for_each() -> None:
     assert all(CODES[name].start == "stops" for name in late)
 
 
-def test_a_code_is_tested_on_the_real_thing() -> None:
-    """Each name stands in some test."""
+def test_every_code_is_tested() -> None:
+    """Each code occurs in a test."""
     tests = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
     assert {name for name in CODES if f'"{name}"' not in tests} == set()
 
@@ -84,9 +82,9 @@ def test_a_code_is_tested_on_the_real_thing() -> None:
         (["server.refused", "views.key"], False, ExitCode.CONFIG),
     ],
 )
-def test_a_check_ends_by_its_gravest_finding(
+def test_the_gravest_finding_determines_the_exit_code(
     codes: list[str], end: ExitCode, *, strict: bool
 ) -> None:
-    """What only a person can mend goes before what may come back by itself."""
+    """A fault for a person to fix ranks before one that may recover by itself."""
     findings = [Finding(code, "it", "is so") for code in codes]
     assert exit_code(findings, is_strict=strict) is end

@@ -1,4 +1,4 @@
-"""A report's period and plots: parts, places, labels."""
+"""A report's period and plots: intervals, positions, labels."""
 
 import re
 from base64 import b64encode
@@ -45,10 +45,10 @@ def plot(*values: float | None, is_line: bool = False) -> Plot:
 @example(datetime(2029, 10, 28, 0, 59, 9), timedelta(seconds=338), ZONES[1])  # noqa: DTZ001
 @example(datetime(2023, 10, 29, 0, 4, 46), timedelta(seconds=1), ZONES[1])  # noqa: DTZ001
 @example(datetime(2029, 3, 24, 23, 0, 45), timedelta(hours=59, minutes=21), ZONES[1])  # noqa: DTZ001
-def test_the_parts_of_a_period_follow_each_other(
+def test_the_intervals_of_a_period_are_contiguous(
     lower: datetime, span: timedelta, zone: str
 ) -> None:
-    """From its beginning to its end, none empty, none longer than what it is called."""
+    """From its beginning to its end, none empty, none longer than its unit."""
     start = lower.replace(tzinfo=UTC)
     made = Period.of(start, start + span, ZoneInfo(zone))
     ends = [*(s.astimezone(UTC) for s in made.starts), start + span]
@@ -65,20 +65,20 @@ def test_the_parts_of_a_period_follow_each_other(
     [(1, Unit.HOUR), (72, Unit.HOUR), (73, Unit.DAY), (9600, Unit.DAY),
      (9601, Unit.MONTH)],
 )  # fmt: skip
-def test_a_period_is_cut_by_its_length(hours: float, unit: Unit) -> None:
+def test_the_unit_follows_from_the_length_of_a_period(hours: float, unit: Unit) -> None:
     """Hours up to three days, days up to 400, months above."""
     assert period(hours).unit is unit
 
 
-def test_an_hour_that_comes_twice_is_two_parts() -> None:
-    """When the clocks are set back; the names tell them apart."""
+def test_a_repeated_hour_is_two_intervals() -> None:
+    """When the clocks are set back; the names distinguish them."""
     lower = datetime(2026, 10, 24, 22, tzinfo=UTC)
     made = Period.of(lower, lower + timedelta(hours=25), AMSTERDAM)
     assert len(made.starts) == 25
     assert [made.name(place)[-10:] for place in (2, 3)] == ["02:00 CEST", " 02:00 CET"]
 
 
-def test_hours_are_labelled_where_the_clock_is_round() -> None:
+def test_hours_are_labelled_at_round_times() -> None:
     """Not where the period happens to begin."""
     lower = datetime(2026, 11, 22, 4, 17, tzinfo=UTC)
     made = Period.of(lower, lower + timedelta(days=2), ZoneInfo("UTC"))
@@ -88,8 +88,8 @@ def test_hours_are_labelled_where_the_clock_is_round() -> None:
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=60))
-def test_bars_stay_within_their_plot_and_in_their_part(values: list[int]) -> None:
-    """And what is not nothing is seen."""
+def test_bars_stay_within_their_plot_and_interval(values: list[int]) -> None:
+    """And a value above 0 is visible."""
     if not any(values):
         return
     made = plot(*values)
@@ -110,7 +110,7 @@ def test_bars_stay_within_their_plot_and_in_their_part(values: list[int]) -> Non
 def test_lines_stay_within_their_plot_and_keep_gaps(
     values: list[float | None],
 ) -> None:
-    """However small or great, also negative: clocks differ."""
+    """For small, large and negative values: clocks differ."""
     if all(value is None for value in values):
         return
     made = plot(*values, is_line=True)
@@ -130,8 +130,8 @@ def test_lines_stay_within_their_plot_and_keep_gaps(
     [(0.0012, "0.0012 s"), (0.123, "0.12 s"), (12, "12 s"), (90, "1.5 min"),
      (9000, "2.5 h"), (1e8, "1,157.4 d")],
 )  # fmt: skip
-def test_durations_have_the_unit_that_suits_them(seconds: float, words: str) -> None:
-    """Two figures are enough to look at."""
+def test_durations_have_a_suitable_unit(seconds: float, words: str) -> None:
+    """With two significant digits."""
     assert duration(seconds) == words
 
 
@@ -160,15 +160,15 @@ def made(told: Figures, *needs: Need) -> str:
     return page(Report("shop", told.period.upper, told, Health(needs)))
 
 
-def test_the_page_shows_what_the_ledger_holds_as_text() -> None:
+def test_the_page_escapes_the_ledgers_texts() -> None:
     """Whatever a reason is, it is no markup."""
     told = made(figures(reason=HOSTILE), Need(Severity.DOWN, HOSTILE, f"`{HOSTILE}`"))
     assert "<script" not in told
     assert told.count("&lt;script&gt;") == 4
 
 
-def test_the_page_permits_its_own_style_and_nothing_else() -> None:
-    """Its policy names the very style that it holds; it loads nothing."""
+def test_the_page_allows_only_its_own_style() -> None:
+    """Its policy has the digest of its style; it loads nothing."""
     told = made(figures())
     (style,) = re.findall(r"<style>(.*?)</style>", told, re.DOTALL)
     digest = b64encode(sha256(style.encode()).digest()).decode()
@@ -178,16 +178,16 @@ def test_the_page_permits_its_own_style_and_nothing_else() -> None:
         assert loading not in told
 
 
-def test_the_page_of_an_empty_ledger_is_short_and_says_what_to_do() -> None:
-    """No row of empty plots."""
+def test_the_page_of_an_empty_ledger_is_short_and_gives_the_next_step() -> None:
+    """No empty plots."""
     told = made(figures(orders=0))
     assert "No order was confirmed" in told
     assert "syncd run" in told
     assert "<figure>" not in told
 
 
-def test_every_plot_has_words_and_a_table() -> None:
-    """For who cannot see it, and for who wants the figure."""
+def test_every_plot_has_a_description_and_a_table() -> None:
+    """For screen readers, and for exact figures."""
     told = made(figures())
     shown = [each for each in plots(figures()) if each.series]
     assert len(shown) == 5
@@ -208,8 +208,8 @@ def test_every_plot_has_words_and_a_table() -> None:
         ("send", "cancelled", ", cancelled.</p>"),
     ],
 )
-def test_a_backfill_is_told_with_its_end(purpose: str, state: str, said: str) -> None:
-    """One that was cancelled does not go on for ever."""
+def test_a_backfill_is_shown_with_its_end(purpose: str, state: str, said: str) -> None:
+    """A cancelled one does not appear to run for ever."""
     end = datetime(2026, 1, 20, tzinfo=UTC)
     past = PastRange(end, end - timedelta(days=9), end, 5, None, purpose, state)
     told = " ".join(made(replace(figures(5), backfills=[past])).split())

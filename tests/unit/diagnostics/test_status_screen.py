@@ -1,4 +1,4 @@
-"""The screen of `syncd status`, drawn from facts made by hand."""
+"""The screen of `syncd status`, drawn from given facts."""
 
 import re
 from dataclasses import replace
@@ -125,7 +125,7 @@ def words(text: str) -> str:
 @pytest.mark.parametrize("width", [40, 80, 120])
 @pytest.mark.parametrize("facts", [WELL, TROUBLED])
 def test_no_line_is_wider_than_the_terminal(facts: FeedStatus, width: int) -> None:
-    """The verdict comes first, whatever the width."""
+    """The verdict is first at any width."""
     history = History(2.0)
     for _ in range(500):
         history.add(facts)
@@ -135,8 +135,8 @@ def test_no_line_is_wider_than_the_terminal(facts: FeedStatus, width: int) -> No
     assert f"shop is {health.verdict}" in lines[0]
 
 
-def test_all_that_is_wrong_is_told_with_its_command() -> None:
-    """Reasons first, then the figures that they come from."""
+def test_every_reason_is_shown_with_its_command() -> None:
+    """Reasons first, then the figures behind them."""
     told = words(shown(TROUBLED, assess(TROUBLED.health_inputs()), 200))
     for text in (
         "▲ shop is degraded",
@@ -155,7 +155,7 @@ def test_all_that_is_wrong_is_told_with_its_command() -> None:
 
 
 def test_many_reasons_leave_room_for_the_figures() -> None:
-    """The worst are shown; the document has them all."""
+    """The worst are shown; the JSON document has all of them."""
     reasons = [HealthIssue(Severity.DEGRADED, f"reason {n}") for n in range(9)]
     told = shown(WELL, Health(reasons))
     assert re.findall(r"reason (\d)", told) == [str(n) for n in range(6)]
@@ -173,35 +173,35 @@ def test_many_reasons_leave_room_for_the_figures() -> None:
         ),
     ],
 )
-def test_daemons_are_named(members: list[InstanceInfo], text: str) -> None:
-    """With what became of the last, when none lives."""
+def test_daemons_are_shown(members: list[InstanceInfo], text: str) -> None:
+    """With what happened to the last one, when none runs."""
     facts = replace(WELL, quick=replace(QUICK, members=members))
     assert text in words(shown(facts, Health([])))
 
 
-def test_a_slot_of_no_use_is_told() -> None:
-    """In place of its size."""
+def test_an_unusable_slot_is_shown() -> None:
+    """Instead of its size."""
     lost = Stream("there is none", None, None, None, None)
     facts = replace(WELL, slow=replace(SLOW, stream=lost))
     assert "slot unusable: there is none" in words(shown(facts, Health([])))
 
 
-def test_what_was_seen_last_is_marked_as_old() -> None:
-    """While the database is away; without anything seen, only the verdict."""
+def test_the_last_known_state_is_marked_as_old() -> None:
+    """While the database is down; without any, only the verdict is shown."""
     old = replace(WELL, quick=replace(QUICK, stats=replace(PULSE, now=AGO)))
     down = Health([HealthIssue(Severity.DOWN, "cannot be reached", "start it")])
     assert "last read at" in shown(old, down)
     assert words(shown(None, down)).endswith("✖ cannot be reached → start it")
 
 
-def test_a_reason_cannot_spoil_the_monitors_line() -> None:
-    """The bar divides text and figures."""
+def test_a_reason_cannot_break_the_monitors_line() -> None:
+    """The vertical bar separates text and figures."""
     line = check_line(Health([HealthIssue(Severity.DOWN, "a|b")]), None)
     assert line == "SYNCD CRITICAL - a/b"
 
 
-def test_a_course_is_as_wide_as_there_is_room() -> None:
-    """Each bar the highest of its share, so that no peak is lost."""
+def test_a_graph_is_as_wide_as_there_is_room() -> None:
+    """Each bar is the maximum of its share, so that no peak is lost."""
     assert condense([1, 2, 3], 5) == [1, 2, 3]
     assert condense([0, 9, 0, 0, 1, 0, 0, 0], 4) == [9, 0, 1, 0]
     assert bars([0, 4, 8]) == "▁▅█"

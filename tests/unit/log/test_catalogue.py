@@ -1,4 +1,4 @@
-"""The catalogue of events is what the code says, and what the documents say."""
+"""The catalogue of events matches the code and the documents."""
 
 import ast
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ BY_ITSELF = {"library.log": {"logger", "message", "suppressed"}}
 
 
 def emitted() -> Iterator[tuple[str, set[str]]]:
-    """List the lines that the code writes, each with its fields."""
+    """Return the lines that the code logs, each with its fields."""
     for file in sorted(SYNCD.rglob("*.py")):
         for call in ast.walk(ast.parse(file.read_text())):
             if not isinstance(call, ast.Call) or file.name == "log.py":
@@ -33,8 +33,8 @@ def emitted() -> Iterator[tuple[str, set[str]]]:
     yield "daemon.crashed", {"error_kind", "exception"}
 
 
-def test_every_field_of_the_catalogue_is_written_and_no_other() -> None:
-    """A field that no line of the code passes is a promise to whoever watches."""
+def test_every_field_of_the_catalogue_is_logged_and_no_other() -> None:
+    """Consumers rely on each documented field."""
     written: dict[str, set[str]] = {name: set(f) for name, f in BY_ITSELF.items()}
     for name, fields in emitted():
         written.setdefault(name, set()).update(fields)
@@ -50,14 +50,14 @@ def test_every_field_of_the_catalogue_is_written_and_no_other() -> None:
 
 
 def test_every_field_has_one_meaning_and_type() -> None:
-    """Whoever stores the lines needs one column for each."""
+    """A database of log lines needs one column for each."""
     used = {field for event in EVENTS.values() for field in event.fields} | set(FIRST)
     assert used - FIELDS.keys() == set(), "say what these hold in syncd/log/fields.py"
     assert FIELDS.keys() - used == set(), "no event has these: take them out"
 
 
-def test_a_number_says_its_unit() -> None:
-    """In its name where it is a time, a size or a rate; in the table always."""
+def test_a_numbers_unit_is_documented() -> None:
+    """In its name if it is a time, a size or a rate; in the table always."""
     without = {n for n, f in FIELDS.items() if f.kind == "number" and not f.unit}
     assert without == {"rate_factor"}, "a share has none; others need one"
     suffixes = {"s": "_seconds", "ms": "_ms", "MiB": "_mb", "orders/min": "_per_minute"}
@@ -69,15 +69,15 @@ def test_a_number_says_its_unit() -> None:
     assert wrong == set()
 
 
-def test_a_warning_says_what_to_do() -> None:
-    """Nothing is worth a person's look that needs no word on it."""
+def test_a_warning_has_an_action() -> None:
+    """Every event for a person needs one."""
     levels = {"debug", "info", "warning", "error", "critical"}
     assert {event.level for event in EVENTS.values()} <= levels
     urgent = [n for n, e in EVENTS.items() if e.level in {"error", "critical"}]
     assert [name for name in urgent if EVENTS[name].action == "nothing"] == []
 
 
-def test_what_follows_from_the_catalogue_was_written() -> None:
-    """`docs/log-events.md` and lnav's format are made from it."""
+def test_the_documents_match_the_catalogue() -> None:
+    """`docs/log-events.md` and lnav's format are generated from it."""
     assert DOCUMENT.read_text() == document(), f"run `{COMMAND}`"
     assert LNAV.read_text() == lnav(), f"run `{COMMAND}`"

@@ -1,4 +1,4 @@
-"""A line of the log holds its promises, whatever it is given."""
+"""A log line is valid and safe, whatever is logged."""
 
 import io
 import json
@@ -51,7 +51,7 @@ KINDS: dict[str, type | tuple[type, ...]] = {
 
 @contextmanager
 def written() -> Iterator[io.StringIO]:
-    """What is logged; everything is as before afterwards."""
+    """Return the log's stream; logging is restored afterwards."""
     root = logging.getLogger()
     before = (root.handlers[:], root.level, sys.excepthook, threading.excepthook)
     stream = io.StringIO()
@@ -65,7 +65,7 @@ def written() -> Iterator[io.StringIO]:
 
 
 def only_line(stream: io.StringIO) -> dict[str, object]:
-    """Read the line; it is one, short, and of declared fields in their order."""
+    """Return the line; it is one, short, and has declared fields in their order."""
     text = stream.getvalue()
     assert text.count("\n") == 1
     assert len(text.splitlines()) == 1
@@ -83,10 +83,10 @@ def only_line(stream: io.StringIO) -> dict[str, object]:
 
 
 @given(st.data(), st.sampled_from(sorted(EVENTS)))
-def test_any_value_of_any_field_leaves_a_good_line(
+def test_any_value_of_any_field_makes_a_valid_line(
     data: st.DataObject, event: str
 ) -> None:
-    """Of the type that the field has, or null; never another field's."""
+    """Of the field's type, or null; never in another field."""
     values = {name: data.draw(HOSTILE, name) for name in EVENTS[event].fields}
     with written() as stream:
         log.Log("shop").emit(event, **values)
@@ -97,10 +97,10 @@ def test_any_value_of_any_field_leaves_a_good_line(
 
 @given(st.dictionaries(st.text(min_size=1), HOSTILE), st.text())
 @example({}, "views.unavailable")
-def test_what_goes_past_the_catalogue_does_not_reach_the_line(
+def test_undeclared_fields_do_not_reach_the_line(
     fields: dict[str, object], event: str
 ) -> None:
-    """Keys that nobody declared, on a logger that nobody should use so."""
+    """Even when code bypasses the catalogue."""
     reserved = {"event", "exc_info", "stack_info", "stacklevel", "extra", "name"}
     extra = {name: v for name, v in fields.items() if name not in reserved | {"self"}}
     with written() as stream:
@@ -110,8 +110,8 @@ def test_what_goes_past_the_catalogue_does_not_reach_the_line(
 
 
 @given(st.text() | HOSTILE, HOSTILE)
-def test_a_library_may_say_anything(template: object, value: object) -> None:
-    """And raise anything: neither its values nor its traceback are written."""
+def test_a_library_may_log_anything(template: object, value: object) -> None:
+    """Or raise anything: neither its values nor its traceback are written."""
     canary = "canary of a value"
     with written() as stream:
         try:
@@ -125,7 +125,7 @@ def test_a_library_may_say_anything(template: object, value: object) -> None:
 
 
 def _raised(error: Exception) -> Exception:
-    """Raise it, so that it has a traceback."""
+    """Raise an error, so that it has a traceback."""
     try:
         raise error  # noqa: TRY301  # only that makes a traceback
     except Exception as caught:  # noqa: BLE001  # whatever it is
@@ -133,8 +133,8 @@ def _raised(error: Exception) -> Exception:
 
 
 @given(HOSTILE)
-def test_a_crash_is_a_line_without_what_the_error_says(value: object) -> None:
-    """Neither its message nor a local variable."""
+def test_a_crash_is_one_line_without_the_errors_message(value: object) -> None:
+    """And without a local variable."""
     canary = "canary of a value"
     with written() as stream:
         log.report_crash(log.Log("shop"), _raised(ValueError(value, canary)))
@@ -144,8 +144,8 @@ def test_a_crash_is_a_line_without_what_the_error_says(value: object) -> None:
     assert "@" not in stream.getvalue()
 
 
-def test_what_nothing_catches_is_a_line_too() -> None:
-    """In the main thread and in others; Python would print a traceback."""
+def test_an_uncaught_error_is_a_line_too() -> None:
+    """In any thread; Python would print a traceback."""
     error = KeyError("mila@example.com")
     with written() as stream:
         log.own_crashes(log.Log("shop"))
@@ -169,23 +169,23 @@ def test_what_nothing_catches_is_a_line_too() -> None:
         ("two\nlines\tand \x1b[31mmore", "two lines and [31mmore"),
     ],
 )
-def test_a_text_loses_addresses_passwords_and_line_ends(said: str, kept: str) -> None:
-    """The second net: the first is that nothing of the kind is passed."""
+def test_a_text_loses_addresses_passwords_and_line_breaks(said: str, kept: str) -> None:
+    """A second safeguard: normally no such text is logged."""
     with written() as stream:
         log.Log("shop").emit("sending.held", reason=said)
         line = only_line(stream)
     assert line["reason"] == kept
 
 
-def test_a_number_has_a_point_and_a_count_has_none() -> None:
-    """Whoever reads lines by pattern relies on it."""
+def test_a_number_has_a_decimal_point_and_a_count_has_none() -> None:
+    """Consumers that match lines by pattern rely on it."""
     with written() as stream:
         log.Log("shop").emit("heartbeat", lag_seconds=0, pending=3, rate_factor=1)
     assert '"lag_seconds":0.0,"pending":3,"rate_factor":1.0' in stream.getvalue()
 
 
-def test_the_repeats_of_a_library_are_folded() -> None:
-    """A scheduler that complains every second is heard once a minute."""
+def test_repeats_of_a_librarys_message_are_suppressed() -> None:
+    """A scheduler that complains every second is logged once a minute."""
     with written() as stream:
         for _ in range(500):
             logging.getLogger("apscheduler").warning("missed by %s", "a second")
@@ -194,16 +194,16 @@ def test_the_repeats_of_a_library_are_folded() -> None:
     assert messages == ["missed by %s", "something else"]
 
 
-def test_a_library_speaks_for_the_feed_of_its_process() -> None:
-    """So that its line is found among the others of that shop."""
+def test_a_library_logs_with_the_feed_of_its_process() -> None:
+    """So its line is found among the others of that shop."""
     with written() as stream:
         log.configure(style="json", stream=stream, feed="shop")
         logging.getLogger("apscheduler").warning("missed")
     assert only_line(stream)["feed"] == "shop"
 
 
-def test_every_line_of_an_instance_names_it_and_its_run() -> None:
-    """So that lines of two daemons, or before and after a restart, are told apart."""
+def test_every_line_names_its_instance_and_run() -> None:
+    """So lines of two daemons, or around a restart, are distinguishable."""
     with written() as stream:
         writer = log.Log("shop")
         writer.emit("sending.resumed")
@@ -215,8 +215,8 @@ def test_every_line_of_an_instance_names_it_and_its_run() -> None:
     assert re.fullmatch("[0-9a-f]{32}", str(after["run"]))
 
 
-def test_the_run_is_named_as_systemd_names_it() -> None:
-    """INVOCATION_ID, if it looks like one."""
+def test_the_run_has_systemds_invocation_id() -> None:
+    """If INVOCATION_ID is valid."""
     given_by_systemd = "0123456789abcdef0123456789abcdef"
     assert run_id({"INVOCATION_ID": given_by_systemd}) == given_by_systemd
     assert run_id({"INVOCATION_ID": 'x","level":"info'}) != 'x","level":"info'

@@ -1,4 +1,4 @@
-"""Lines hold what their event declares, and nothing else."""
+"""Log lines have the declared fields of their event, and nothing else."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from syncd.log import log
 
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
-    """What is logged, as JSON lines; logging is as before afterwards."""
+    """Return the log as JSON lines; logging is restored afterwards."""
     root = logging.getLogger()
     before = (root.handlers[:], root.level)
     stream = io.StringIO()
@@ -43,7 +43,7 @@ def test_a_line_begins_with_time_level_event_and_feed(lines: io.StringIO) -> Non
     )
 
 
-def test_a_field_that_is_not_declared_is_a_fault(lines: io.StringIO) -> None:
+def test_an_undeclared_field_is_an_error(lines: io.StringIO) -> None:
     """Nothing reaches a line by accident."""
     with pytest.raises(log.UndeclaredFieldError):
         log.Log("shop").emit("orders.captured", email="mila@example.com")
@@ -52,7 +52,7 @@ def test_a_field_that_is_not_declared_is_a_fault(lines: io.StringIO) -> None:
     assert read(lines) == []
 
 
-def test_a_library_says_what_it_says_without_its_values(lines: io.StringIO) -> None:
+def test_a_librarys_message_is_logged_without_its_values(lines: io.StringIO) -> None:
     """Only the template of its text: an argument may be an address."""
     logging.getLogger("apscheduler").warning("job for %s missed", "mila@example.com")
     (line,) = read(lines)
@@ -60,7 +60,9 @@ def test_a_library_says_what_it_says_without_its_values(lines: io.StringIO) -> N
     assert line["message"] == "job for %s missed"
 
 
-def test_a_crash_names_kind_and_places_but_no_value(lines: io.StringIO) -> None:
+def test_a_crash_is_logged_with_kind_and_places_but_no_value(
+    lines: io.StringIO,
+) -> None:
     """An exception's message may quote anything."""
     try:
         _ = ["mila@example.com"].index("somebody else")
@@ -72,10 +74,10 @@ def test_a_crash_names_kind_and_places_but_no_value(lines: io.StringIO) -> None:
     assert "mila" not in lines.getvalue()
 
 
-def test_repeats_are_folded_and_counted(
+def test_repeats_are_suppressed_and_counted(
     lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first at once, the rest as a number in the next one after a minute."""
+    """The first is logged at once, the rest as a number in the next after a minute."""
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     writer = log.Log("shop")
@@ -86,8 +88,8 @@ def test_repeats_are_folded_and_counted(
     assert [line["suppressed"] for line in read(lines)] == [0, 999]
 
 
-def test_another_trouble_of_the_same_class_speaks_at_once(lines: io.StringIO) -> None:
-    """Only what repeats, word for word, is folded."""
+def test_another_error_of_the_same_class_is_logged_at_once(lines: io.StringIO) -> None:
+    """Only identical repeats are suppressed."""
     reactions = ErrorPolicy(log.Log("shop"))
     for reason in ("the line is cut", "the line is cut", "a standby answers"):
         reactions.react("capture", DatabaseUnavailableError(reason, "Wait."))
@@ -95,7 +97,7 @@ def test_another_trouble_of_the_same_class_speaks_at_once(lines: io.StringIO) ->
     assert told == ["the line is cut. Wait.", "a standby answers. Wait."]
 
 
-def test_a_part_that_is_paused_has_no_old_trouble(lines: io.StringIO) -> None:
+def test_a_paused_component_has_no_old_trouble(lines: io.StringIO) -> None:
     """And one that fails after a pause is not paused any more."""
     reactions = ErrorPolicy(log.Log("shop"))
     for _ in range(2):
@@ -116,7 +118,7 @@ def test_a_line_stays_below_4_kb(lines: io.StringIO) -> None:
 
 
 def test_the_journal_gets_priorities(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`journalctl -p warning` then works on JSON lines."""
+    """So `journalctl -p warning` works with JSON lines."""
     stream = io.StringIO()
     monkeypatch.setattr(log, "_is_journal", lambda _: True)
     root = logging.getLogger()

@@ -1,4 +1,4 @@
-"""The draft's own rules, without a database: names, statuses, values, whole schemas."""
+"""The draft's rules, without a database: names, statuses, values, whole schemas."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ KINDS = {
 }
 
 
-class Memory:
+class ListSamples:
     """Samples of tables that are lists."""
 
     def __init__(self, rows: dict[str, list[dict[str, str | None]]]) -> None:
@@ -40,7 +40,7 @@ class Memory:
 
 
 def table(name: str, columns: str) -> Table:
-    """Make a table of `name:kind` pairs; the one of kind `id` is its key."""
+    """Make a table of `name:kind` pairs; the column of kind `id` is its key."""
     pairs = [each.split(":") for each in columns.split()]
     return Table(
         Name("public", name),
@@ -80,7 +80,7 @@ LINE_ROWS: list[dict[str, str | None]] = [
 
 
 def drafted(rows: dict[str, list[dict[str, str | None]]], *tables: Table) -> Draft:
-    made = compose(Catalogue(tables), Memory(rows))
+    made = compose(Catalogue(tables), ListSamples(rows))
     assert made is not None
     return made
 
@@ -129,36 +129,36 @@ def test_a_name_means_the_same_in_each_language(name: str, concepts: set[str]) -
         ("Paid by jan@example.com", Step.NONE),
     ],
 )
-def test_a_status_says_how_far_an_order_is(status: str, step: Step) -> None:
-    """What is not paid yet is not paid, and what may be data is no status."""
+def test_a_status_is_a_step_of_an_order(status: str, step: Step) -> None:
+    """A status that means not paid yet is not paid; a text that may be data is none."""
     assert step_of(status) is step
 
 
-def test_where_a_history_says_paid_nothing_else_counts() -> None:
-    """Otherwise the first step of the shop's own, with those that follow it."""
+def test_the_paid_status_of_a_history_takes_precedence() -> None:
+    """Otherwise the first of the shop's own steps, with those that follow it."""
     assert first_confirmed(["placed", "confirmed", "order_paid"])[0] == ["order_paid"]
     chosen, _ = first_confirmed(["Pending", "Processing", "Complete", "Cancelled"])
     assert chosen == ["Complete", "Processing"]
     assert confirmed_now(["draft", "sent", "sale", "cancel"]) == ["sale"]
 
 
-def test_a_step_of_a_line_is_none_of_the_order() -> None:
-    """Where a history has both, the order's own steps count."""
+def test_a_status_of_a_line_is_no_step_of_the_order() -> None:
+    """If a history has both, the order's own steps count."""
     steps = ["ORDER_CREATED", "ITEM_APPROVED", "ORDER_APPROVED", "ITEM_COMPLETED"]
     assert first_confirmed(steps)[0] == ["ORDER_APPROVED"]
     assert first_confirmed(["item_paid", "open"])[0] == ["item_paid"]
 
 
-def test_values_are_described_and_not_kept() -> None:
-    """Shares of what they look like."""
+def test_values_are_described_and_not_stored() -> None:
+    """As shares of what they look like."""
     facts = facts_of(["a@example.com", "b@example.com", None, ""])
     assert (facts.filled, facts.emails, facts.distinct) == (0.5, 1.0, 1.0)
     assert facts_of(["eur", "USD"]).currencies == 1.0
     assert facts_of([]).filled == 0.0
 
 
-def test_a_column_named_after_a_table_refers_to_it() -> None:
-    """Without a foreign key; if its type is that of the key."""
+def test_a_column_named_after_a_table_references_it() -> None:
+    """Without a foreign key, if its type is that of the key."""
     found = with_guesses(Catalogue([ORDERS, LINES])).tables[1].references
     assert [(r.column, r.table.name, r.to) for r in found] == [
         ("order_id", "orders", "id")
@@ -167,8 +167,8 @@ def test_a_column_named_after_a_table_refers_to_it() -> None:
     assert with_guesses(Catalogue([ORDERS, text])).tables[1].references == ()
 
 
-def test_a_plain_schema_is_sure_but_for_what_is_not_declared() -> None:
-    """The lines' reference is a guess that values confirm; that is said."""
+def test_a_plain_schema_is_sure_except_for_what_is_undeclared() -> None:
+    """The lines' reference is a guess that values confirm; the draft says so."""
     made = drafted({"orders": ORDER_ROWS, "order_items": LINE_ROWS}, ORDERS, LINES)
     degrees = {c.column: c.certainty for c in made.choices}
     assert degrees.pop("lines") is Certainty.LIKELY
@@ -179,21 +179,21 @@ def test_a_plain_schema_is_sure_but_for_what_is_not_declared() -> None:
     assert "c.paid_at IS NOT NULL" in made.sql
 
 
-def test_a_reference_whose_values_are_not_found_is_none() -> None:
-    """Whatever the names say."""
+def test_a_reference_whose_values_are_not_found_is_dropped() -> None:
+    """Whatever the names suggest."""
     strange = [{**row, "order_id": f"9{row['order_id']}"} for row in LINE_ROWS]
     made = drafted({"orders": ORDER_ROWS, "order_items": strange}, ORDERS, LINES)
     assert made.choice("lines").certainty is Certainty.GAP
 
 
 def test_a_price_that_does_not_sum_up_is_not_sure() -> None:
-    """With or without tax cannot be told."""
+    """Whether it includes tax is unknown."""
     rows = [{**row, "price": "0.10"} for row in LINE_ROWS]
     made = drafted({"orders": ORDER_ROWS, "order_items": rows}, ORDERS, LINES)
     assert made.choice("products.price").certainty is not Certainty.SURE
 
 
-def test_two_columns_that_are_as_likely_are_a_doubt() -> None:
+def test_two_equally_likely_columns_are_uncertain() -> None:
     """Unless they have the same values."""
     both = table(
         "orders", "id:id email:text contact_email:text total:money paid_at:time"
@@ -206,7 +206,7 @@ def test_two_columns_that_are_as_likely_are_a_doubt() -> None:
     assert "public.orders.contact_email is as likely" in chosen.doubts
 
 
-def test_views_without_keys_are_read_as_tables_are() -> None:
+def test_views_without_keys_are_read_like_tables() -> None:
     """A view has neither a primary key nor foreign keys."""
     orders = Table(
         Name("public", "orders"),
@@ -221,8 +221,8 @@ def test_views_without_keys_are_read_as_tables_are() -> None:
     assert made.choice("order_key").certainty is Certainty.DOUBTFUL
 
 
-def test_a_table_of_the_same_name_elsewhere_is_a_doubt() -> None:
-    """Which tenant's is meant, no catalogue says."""
+def test_a_table_of_the_same_name_in_another_schema_is_uncertain() -> None:
+    """The catalogue does not show which tenant is meant."""
     other = Table(Name("tenant", "orders"), ORDERS.columns, ORDERS.key)
     made = drafted({"orders": ORDER_ROWS}, ORDERS, other)
     assert made.choice("orders").certainty is Certainty.LIKELY
@@ -230,7 +230,7 @@ def test_a_table_of_the_same_name_elsewhere_is_a_doubt() -> None:
 
 
 def test_names_are_quoted_where_sql_needs_it() -> None:
-    """Capitals, blanks, reserved words, quotes."""
+    """Capitals, spaces, reserved words, quotes."""
     assert [quote(n) for n in ("a_b", "Order", "order", 'a"b', "1a")] == [
         "a_b",
         '"Order"',

@@ -21,7 +21,7 @@ def run(*arguments: str) -> str:
 
 
 def test_every_file_of_views_is_listed() -> None:
-    """Each has its facts beside it; the template has none, and is listed too."""
+    """Each has its facts; the template has none, and is listed too."""
     names = {file.stem for file in FILES.glob("*.sql")}
     assert names == {*shops(), TEMPLATE}
     listed = run("views", "list")
@@ -36,13 +36,13 @@ def test_a_list_of_views_fits_a_terminal() -> None:
 
 
 @pytest.mark.parametrize("name", [*shops(), TEMPLATE])
-def test_shown_views_are_the_file_to_the_letter(name: str) -> None:
-    """So that it can be kept and changed."""
+def test_shown_views_equal_the_file(name: str) -> None:
+    """Byte for byte, so that the output can be saved and changed."""
     assert run("views", "show", name) == (FILES / f"{name}.sql").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ["shopify", "../../etc/passwd", "README", ""])
 def test_unknown_views_are_refused(name: str) -> None:
-    """A name is no path."""
+    """A name is not a path."""
     with pytest.raises(ViewsUnknownError):
         sql_of(name)
