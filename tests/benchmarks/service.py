@@ -47,7 +47,7 @@ def main() -> None:
         try:
             measure(box)
         finally:
-            box.down()
+            box.shut_down()
 
 
 def measure(box: Machine) -> None:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from system.machine import Machine, machine, missing, package
+from system.machine import Machine, machine, obstacle, package
 
 
 @pytest.fixture(scope="session")
 def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Debian package; its tests need a machine that can boot a real systemd."""
-    if why := missing():
+    if why := obstacle():
         text = f"A REAL SYSTEMD IS NOT TESTED: {why}"
         if os.environ.get("CI") == "true":
             pytest.fail(text)
@@ -23,4 +23,4 @@ def box(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine
     """A real systemd with PostgreSQL, the fake API and syncd installed."""
     made = machine(tmp_path_factory.mktemp("machine"), deb)
     yield made
-    made.down()
+    made.shut_down()

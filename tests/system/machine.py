@@ -41,8 +41,8 @@ heartbeat = "1s"
 """
 
 
-def missing() -> str | None:
-    """Why no machine can be booted here; None when it can."""
+def obstacle() -> str | None:
+    """Return why no machine can be booted here; None when it can."""
     if os.geteuid() != 0:
         return "not root"
     needed = [
@@ -60,17 +60,17 @@ def missing() -> str | None:
 
 
 class Machine:
-    """The booted box; commands run inside as root unless they say otherwise."""
+    """The booted machine; commands run inside as root by default."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "box"
         subprocess.run([BOX, "up", self.folder], check=True)
 
-    def down(self) -> None:
+    def shut_down(self) -> None:
         subprocess.run([BOX, "down", self.folder], check=True)
 
     def run(self, *command: object, check: bool = True, stdin: str = "") -> str:
-        """Run a command inside; give its output, error lines included."""
+        """Run a command inside; return its output, error lines included."""
         done = subprocess.run(
             [BOX, "exec", self.folder, *map(str, command)],
             input=stdin,
@@ -87,7 +87,7 @@ class Machine:
         self.run("sh", "-c", script, "sh", path, mode, stdin=text)
 
     def pid_outside(self, pid: int) -> int:
-        """What the machine around it calls a process of the box."""
+        """Return the host's process number of a process inside."""
         init = (self.folder / "pid").read_text().strip()
         space = Path(f"/proc/{init}/ns/pid").readlink()
         for process in Path("/proc").glob("[0-9]*"):
@@ -104,7 +104,7 @@ class Machine:
         return self.run("systemctl", *arguments, check=check)
 
     def show(self, unit: str, *properties: str) -> list[str]:
-        """Read a unit's properties, in the order of their names here."""
+        """Read a unit's properties, in the order of the given names."""
         names = ",".join(properties)
         text = self.run("systemctl", "show", unit, "-p", names)
         found = dict(line.split("=", 1) for line in text.splitlines())
@@ -118,13 +118,13 @@ class Machine:
         self.systemctl("daemon-reload")
 
     def entries(self, unit: str) -> list[dict[str, str]]:
-        """The daemon's own journal entries of a unit, oldest first."""
+        """Return the daemon's own journal entries of a unit, oldest first."""
         command = ["journalctl", "-o", "json", "--all", "--no-pager"]
         text = self.run(*command, f"_SYSTEMD_UNIT={unit}.service")
         return [json.loads(line) for line in text.splitlines()]
 
     def events(self, unit: str, name: str) -> list[dict[str, object]]:
-        """The log's lines of one event."""
+        """Return the log lines of one event."""
         read = [json.loads(entry["MESSAGE"]) for entry in self.entries(unit)]
         return [line for line in read if line["event"] == name]
 
@@ -144,12 +144,12 @@ class Machine:
         return numbers.split()
 
     def posts(self) -> dict[str, int]:
-        """How often each order has arrived."""
+        """Return how often each order has arrived."""
         found = json.loads(self.run("curl", "-s", f"{API}/sandbox/purchases?limit=500"))
         return {row["orderid"]: row["posts"] for row in found["purchases"]}
 
     def totals(self) -> dict[str, int]:
-        """What the API has counted."""
+        """Return the API's counts."""
         found = json.loads(self.run("curl", "-s", f"{API}/sandbox/totals"))
         return {name: found[name] for name in ("orderids", "repeats")}
 
@@ -161,7 +161,7 @@ class Machine:
         head = "Content-Type: application/json"
         self.run("curl", "-sf", "-H", head, "-d", body, f"{API}/sandbox/faults")
 
-    # Making
+    # Setting up
 
     def apt(self, *arguments: str) -> str:
         return self.run("apt-get", "-q", "-y", *arguments)
@@ -175,7 +175,7 @@ class Machine:
         self.apt("install", f"/root/{package.name}")
 
     def serve(self) -> None:
-        """Start PostgreSQL and the fake of the API."""
+        """Start PostgreSQL and the fake API."""
         version = max(Path("/usr/lib/postgresql").iterdir()).name
         self.run("pg_createcluster", version, "box", "--port", "5432")
         self.postgresql = f"postgresql@{version}-box"
@@ -184,14 +184,14 @@ class Machine:
         self.run("systemd-run", "-q", "--unit=sandbox", *sandbox)
 
     def make_shop(self, name: str, first: int) -> None:
-        """Make a shop's database with the two views; its orders count from `first`."""
+        """Create a shop database with the two views; orders count from `first`."""
         self.sql(f'CREATE DATABASE "{name}"', "postgres")
         tables = TABLES.split("CREATE ROLE")[0]
         self.sql(f"{tables} CREATE SCHEMA syncd; {VIEWS}", name)
         self.sql(f"ALTER TABLE orders ALTER id RESTART {first}", name)
 
     def open_shop(self, name: str, first: int) -> None:
-        """Make a shop, its configuration and its ledger, as an operator."""
+        """Create a shop, its configuration and its ledger, as an operator does."""
         self.make_shop(name, first)
         self.configure(name, f"dbname={name} user=syncd")
         self.write(f"/etc/syncd/{name}.api-key", "sandbox-key", "600")
@@ -216,7 +216,7 @@ def package(folder: Path) -> Path:
 
 
 def renumbered(package: Path, version: str, folder: Path) -> Path:
-    """Make the same package with another version."""
+    """Build the same package with another version."""
     subprocess.run(["dpkg-deb", "-R", package, folder / "tree"], check=True)
     control = folder / "tree" / "DEBIAN" / "control"
     text = re.sub(r"(?m)^Version: .*", f"Version: {version}", control.read_text())
@@ -227,7 +227,7 @@ def renumbered(package: Path, version: str, folder: Path) -> Path:
 
 
 def machine(folder: Path, package: Path) -> Machine:
-    """Boot a machine with everything on it."""
+    """Boot a machine with everything installed."""
     made = Machine(folder)
     try:
         made.install(package)
@@ -240,6 +240,6 @@ def machine(folder: Path, package: Path) -> Machine:
         wait_until(lambda: made.run("curl", "-sf", API, check=False))
     except BaseException:
         sys.stderr.write(made.run("journalctl", "-n", "30", "--no-pager", check=False))
-        made.down()
+        made.shut_down()
         raise
     return made

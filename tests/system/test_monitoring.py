@@ -1,4 +1,4 @@
-"""The readers of the journal, as the documents install them, on a real systemd."""
+"""The consumers of the journal, as the documents install them, on a real systemd."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def both(box: Machine) -> Iterator[Machine]:
     box.systemctl("stop", *UNITS)
 
 
-def test_mtail_hears_every_unit_of_the_host(both: Machine) -> None:
+def test_mtail_reads_every_unit_of_the_host(both: Machine) -> None:
     """By the shipped unit, as a user who may read the journal and nothing else."""
     tool("mtail")
     program = (MONITORING / "syncd.mtail").read_text()

@@ -22,17 +22,17 @@ def empty_box(tmp_path: Path) -> Iterator[Machine]:
     """A machine without syncd."""
     made = Machine(tmp_path)
     yield made
-    made.down()
+    made.shut_down()
 
 
 def test_the_package_is_set_up_upgraded_removed_and_purged(
     deb: Path, empty_box: Machine, tmp_path: Path
 ) -> None:
-    """By its own README; what an operator wrote outlives all but a purge."""
+    """As its README describes; an operator's files survive everything but a purge."""
     empty_box.install(deb)
-    installed(empty_box)
-    set_up(empty_box)
-    upgraded(empty_box, renumbered(deb, "99.1", tmp_path))
+    assert_installed(empty_box)
+    follow_readme(empty_box)
+    assert_upgraded(empty_box, renumbered(deb, "99.1", tmp_path))
 
     empty_box.apt("remove", "syncd")
     assert empty_box.show("syncd", "LoadState", "MainPID") == ["not-found", "0"]
@@ -45,8 +45,8 @@ def test_the_package_is_set_up_upgraded_removed_and_purged(
     assert empty_box.run("find", "/var/lib", "-name", "syncd*") == ""
 
 
-def installed(bare: Machine) -> None:
-    """All of it is there, and nothing was started."""
+def assert_installed(bare: Machine) -> None:
+    """Assert that everything is there, and nothing was started."""
     assert __version__ in bare.run("syncd", "--version")
     assert bare.show("syncd", "LoadState", "ActiveState") == ["loaded", "inactive"]
     assert bare.run(*ENABLED) == ""
@@ -60,8 +60,8 @@ def installed(bare: Machine) -> None:
         bare.run("test", "-e", document)
 
 
-def set_up(bare: Machine) -> None:
-    """Do what the README says, to the letter; then an order arrives."""
+def follow_readme(bare: Machine) -> None:
+    """Run the README's commands unchanged; then an order arrives."""
     bare.serve()
     bare.make_shop("shop", 1)
     for line in (
@@ -77,8 +77,8 @@ def set_up(bare: Machine) -> None:
     wait_until(bare.arrived(bare.confirm(1)), 30)
 
 
-def upgraded(bare: Machine, newer: Path) -> None:
-    """What runs is restarted, and an order confirmed meanwhile is sent."""
+def assert_upgraded(bare: Machine, newer: Path) -> None:
+    """Assert that the running unit is restarted, and a new order is sent."""
     (before,) = bare.show("syncd", "MainPID")
     orders = bare.confirm(1)
     bare.install(newer)

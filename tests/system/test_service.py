@@ -31,7 +31,7 @@ def restarts(box: Machine) -> int:
 
 
 def test_a_start_ends_when_the_daemon_is_ready(serving_box: Machine) -> None:
-    """Active means: database and ledger answer; how it stands is shown by systemctl."""
+    """Active means that database and ledger respond; systemctl shows the status."""
     assert serving_box.is_active(UNIT)
     (started, *_) = serving_box.events(UNIT, "daemon.started")
     assert started["feed"] == "shop"
@@ -56,7 +56,7 @@ def test_the_journal_has_priorities_and_json(serving_box: Machine) -> None:
 
 
 def test_a_killed_daemon_is_restarted_and_nothing_is_lost(serving_box: Machine) -> None:
-    """SIGKILL, as from the kernel when memory is short; the claim is found again."""
+    """SIGKILL, as from the kernel when memory is short; the claim is taken over."""
     serving_box.fail("latency", seconds=2)
     orders = serving_box.confirm(5)
     wait_until(lambda: serving_box.sql(CLAIMED) == "1\n")
@@ -67,8 +67,8 @@ def test_a_killed_daemon_is_restarted_and_nothing_is_lost(serving_box: Machine) 
     wait_until(lambda: serving_box.sql(LEFT) == "0\n")
 
 
-def test_a_stopped_process_is_restarted_by_the_watchdog(serving_box: Machine) -> None:
-    """SIGSTOP: alive, and doing nothing."""
+def test_a_suspended_process_is_restarted_by_the_watchdog(serving_box: Machine) -> None:
+    """SIGSTOP: alive, and not working."""
     serving_box.systemctl("kill", "-s", "STOP", "--kill-whom=main", UNIT)
     orders = serving_box.confirm(3)
     wait_until(lambda: restarts(serving_box) == 1 and serving_box.is_active(UNIT), 60)
@@ -77,8 +77,8 @@ def test_a_stopped_process_is_restarted_by_the_watchdog(serving_box: Machine) ->
     assert "Watchdog timeout" in journal
 
 
-def test_a_stop_finishes_the_request_in_hand(serving_box: Machine) -> None:
-    """Also when that takes longer than TimeoutStopSec: it says that it goes on."""
+def test_a_stop_finishes_the_request_in_flight(serving_box: Machine) -> None:
+    """Also beyond TimeoutStopSec: the daemon extends the limit."""
     serving_box.drop_in(UNIT, "[Service]\nTimeoutStopSec=1s\n")
     serving_box.fail("latency", seconds=4)
     orders = serving_box.confirm(1)
@@ -89,8 +89,8 @@ def test_a_stop_finishes_the_request_in_hand(serving_box: Machine) -> None:
     assert serving_box.events(UNIT, "daemon.stopped")[-1]["exit_code"] == 0
 
 
-def test_a_reload_takes_new_settings_and_loses_nothing(serving_box: Machine) -> None:
-    """Same process; while orders come in."""
+def test_a_reload_applies_new_settings_and_loses_nothing(serving_box: Machine) -> None:
+    """In the same process, while orders are confirmed."""
     pid = serving_box.show(UNIT, "MainPID")
     before = len(serving_box.events(UNIT, "config.reloaded"))
     orders = []
@@ -112,7 +112,7 @@ def test_a_reload_takes_new_settings_and_loses_nothing(serving_box: Machine) -> 
 def test_a_reload_of_a_wrong_configuration_changes_nothing(
     serving_box: Machine,
 ) -> None:
-    """It stays active, and one line says what is wrong."""
+    """It stays active, and one line has the reason."""
     serving_box.configure("shop", "dbname=shop user=syncd", "batch_size = 0")
     serving_box.systemctl("reload", UNIT)
     wait_until(lambda: serving_box.events(UNIT, "config.rejected"))
@@ -139,7 +139,7 @@ def test_a_wrong_configuration_fails_once(serving_box: Machine) -> None:
 
 
 def test_a_database_that_is_down_at_boot_is_waited_for(serving_box: Machine) -> None:
-    """Activating, beyond TimeoutStartSec; then active without anybody's help."""
+    """Activating, beyond TimeoutStartSec; then active without intervention."""
     serving_box.drop_in(UNIT, "[Service]\nTimeoutStartSec=2s\n")
     serving_box.systemctl("stop", UNIT, serving_box.postgresql)
     serving_box.systemctl("start", "--no-block", UNIT)
@@ -155,7 +155,7 @@ def test_a_database_that_is_down_at_boot_is_waited_for(serving_box: Machine) -> 
     assert restarts(serving_box) == 0
 
 
-def test_two_shops_run_side_by_side(serving_box: Machine) -> None:
+def test_two_shops_run_in_parallel(serving_box: Machine) -> None:
     """Each with its own configuration, key, state and lines."""
     serving_box.systemctl("start", "syncd@second")
     assert serving_box.is_active("syncd@second")
@@ -169,7 +169,7 @@ def test_two_shops_run_side_by_side(serving_box: Machine) -> None:
         )
 
 
-def test_the_single_shops_unit_takes_its_password_from_a_credential(
+def test_the_single_shops_unit_reads_its_password_from_a_credential(
     serving_box: Machine,
 ) -> None:
     """The whole DSN, over TCP; in no file that the daemon's user could read."""

@@ -1,4 +1,4 @@
-"""A machine in trouble: no room on a disk, no memory, no API. Nothing is lost."""
+"""A machine with faults: a full disk, no memory, no API. Nothing is lost."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,8 +38,8 @@ def serving_box(box: Machine) -> Iterator[Machine]:
 
 
 @contextmanager
-def short_of_memory(pid: int) -> Iterator[Path]:
-    """Let a process of this machine have no more memory than it has."""
+def limit_memory(pid: int) -> Iterator[Path]:
+    """Limit the memory of a process of this machine to what it has."""
     group = MEMORY / f"short-{pid}"
     group.mkdir()
     try:
@@ -51,17 +51,17 @@ def short_of_memory(pid: int) -> Iterator[Path]:
         group.rmdir()
 
 
-def test_the_kernel_kills_it_for_want_of_memory_and_nothing_is_lost(
+def test_after_the_oom_killer_nothing_is_lost(
     serving_box: Machine,
 ) -> None:
-    """Really: by a limit from outside, while a request is under way."""
+    """The real one: by a memory limit, while a request is in flight."""
     if not (MEMORY / "cgroup.procs").exists():
         pytest.skip("WANT OF MEMORY IS NOT TESTED: no memory controller of cgroup v1")
     serving_box.fail("latency", seconds=2)
     orders = serving_box.confirm(5)
     wait_until(lambda: serving_box.sql(CLAIMED) == "1\n")
     (main,) = serving_box.show(UNIT, "MainPID")
-    with short_of_memory(serving_box.pid_outside(int(main))) as group:
+    with limit_memory(serving_box.pid_outside(int(main))) as group:
         orders += serving_box.confirm(100)
         wait_until(lambda: serving_box.show(UNIT, "NRestarts") == ["1"], 60)
         assert "oom_kill 1" in (group / "memory.oom_control").read_text()
@@ -71,7 +71,7 @@ def test_the_kernel_kills_it_for_want_of_memory_and_nothing_is_lost(
 
 
 def test_a_stop_during_an_outage_of_the_api_is_quick(serving_box: Machine) -> None:
-    """Nothing is in hand; the orders are sent by the next start."""
+    """No batch is in flight; the orders are sent by the next start."""
     serving_box.fail("server-error", times=1_000, status=503)
     before = len(serving_box.events(UNIT, "batch.deferred"))
     orders = serving_box.confirm(3)
@@ -96,20 +96,20 @@ def small(box: Machine) -> Iterator[Machine]:
 
 
 def out_of_space(machine: Machine) -> list[str]:
-    """Return the reasons: a statement that reads a view may be what ran out of it."""
+    """Return the reasons: a statement that reads a view may be the one out of space."""
     events = ("database.unavailable", "views.unavailable")
     found = [line for event in events for line in machine.events("syncd@full", event)]
     return [str(line["reason"]) for line in found]
 
 
 def faults(machine: Machine, kind: str) -> list[dict[str, object]]:
-    """The journal is the session's: other tests had their faults."""
+    """Return the faults in the journal, which also has those of earlier tests."""
     failed = machine.events(UNIT, "database.unavailable")
     return [line for line in failed if line["error_kind"] == kind]
 
 
 def test_a_full_state_directory_stops_no_order(small: Machine) -> None:
-    """What it remembers cannot be written: one line says so, orders go on."""
+    """The state file cannot be written: one line logs it, orders are sent."""
     small.run("mkdir", "-p", STATE)
     small.run("mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "state", STATE)
     try:
@@ -128,7 +128,7 @@ def test_a_full_state_directory_stops_no_order(small: Machine) -> None:
 
 
 def test_a_full_disk_of_the_database_is_waited_for(small: Machine) -> None:
-    """SQLSTATE 53100 when the ledger wants to grow; no order is lost or repeated."""
+    """SQLSTATE 53100 when the ledger has to grow; no order is lost or repeated."""
     small.open_shop("full", 300_001)
     small.run("install", "-d", "-o", "postgres", "/small/pg")
     small.sql("CREATE TABLESPACE small LOCATION '/small/pg'", "postgres")
@@ -139,7 +139,7 @@ def test_a_full_disk_of_the_database_is_waited_for(small: Machine) -> None:
         small.run("sh", "-c", FILL.format("/small"))
         orders = 0
         while not (failed := out_of_space(small)):
-            if orders < 30_000:  # which is more than there is room for
+            if orders < 30_000:  # more than there is room for
                 orders += len(small.confirm(1_000, "full"))
             assert small.is_active("syncd@full")
         assert "No space left on device" in failed[0] or "53100" in failed[0]
