@@ -149,23 +149,23 @@ def test_known_orders_stay_known_under_new_keys(
 
 
 @pytest.mark.parametrize("capture", ["poll", "listen", "wal"])
-def test_row_level_security_that_empties_the_view_is_told(
+def test_row_level_security_that_empties_the_view_is_reported(
     wal_shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
 ) -> None:
-    """Nothing fails, and nothing is listed: no reason to be called healthy."""
+    """Nothing fails and nothing is listed, which does not count as healthy."""
     shop = wal_shop
     config = shop.configure(tmp_path, sandbox.endpoint, {"capture": capture})
     install(shop, config, capture)
-    served(config)
+    run_daemon(config)
     owner = f"{shop.role}_owner"
     shop.sql(f"CREATE ROLE {owner}; ALTER TABLE orders OWNER TO {owner}")
     shop.sql(f"ALTER VIEW syncd.confirmed_orders OWNER TO {owner}")
     shop.confirm(3)
-    served(config)
+    run_daemon(config)
     assert delivered(shop) == 3
     shop.sql("ALTER TABLE orders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
     shop.confirm(2)
-    assert "are not in confirmed_orders any more" in served(config)
+    assert "are not in confirmed_orders any more" in run_daemon(config)
     assert delivered(shop) == 3
     assert "orders.unlisted" in {
         finding["code"]
