@@ -1,5 +1,8 @@
 """Which time `views draft` takes for the confirmation, and what speaks against it."""
 
+from datetime import datetime
+
+import psycopg
 import pytest
 from support import draft_schemas
 
@@ -103,3 +106,49 @@ def test_a_status_in_numbers_is_a_question(
     question = "public.orders.order_status is a number: which of its values mean"
     assert question in " ".join(chosen.doubts)
     assert chosen.certainty is not Certainty.SURE
+
+
+@pytest.mark.parametrize(
+    ("of_type", "seconds", "default"),
+    [("int", "", "NULL"), ("int NOT NULL", "", "0"), ("bigint", "::bigint * 1000", "NULL")],
+)
+def test_a_time_may_be_a_number_since_1970(
+    database: str,
+    drafted: draft_schemas.Drafted,
+    of_type: str,
+    seconds: str,
+    default: str,
+) -> None:
+    """In seconds or milliseconds; 0 is no time; its index is one of the expression."""
+    chosen = confirmed_at(
+        drafted,
+        f"placed {of_type}, created_at {of_type}, version int",
+        f"CASE WHEN n % 3 > 0 THEN (1777593600 + n){seconds} ELSE {default} END,"
+        f" (1777590000 + n){seconds}, 1777593600",
+    )
+    made = draft_schemas.draft_of(database)
+    assert made is not None
+    draft_schemas.apply(database, made.sql)
+    index = next(part for part in made.sql.split("--   ") if "CONCURRENTLY" in part)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(index.replace("\n--", "\n").split(";")[0].encode())
+        listed = connection.execute(
+            "SELECT order_key, confirmed_at AT TIME ZONE 'UTC' FROM"
+            " syncd.confirmed_orders ORDER BY 1"
+        ).fetchall()
+        found = connection.execute(
+            "SELECT pg_get_indexdef(indexrelid) FROM pg_index"
+            " WHERE indrelid = 'orders'::regclass AND indexprs IS NOT NULL"
+        ).fetchall()
+    assert len(listed) == 40
+    assert listed[0] == (1, datetime(2026, 5, 1, 0, 0, 1))  # noqa: DTZ001 - as UTC
+    assert "to_timestamp" in str(found)
+    assert "a number since 1970, which needs an index of its own" in chosen.doubts
+
+
+def test_a_number_is_no_time_because_of_its_size(
+    drafted: draft_schemas.Drafted,
+) -> None:
+    """Its name has to be one of a time."""
+    chosen = confirmed_at(drafted, "order_reference bigint", "1777590000 + n")
+    assert chosen.certainty is Certainty.GAP

@@ -8,6 +8,7 @@ from syncd.setup.views.draft.samples import Row
 from syncd.setup.views.draft.schema import Column, Kind, literal, one_line, quote
 from syncd.setup.views.draft.status import Step, is_waiting, step_of
 
+_NEVER = {None, "", "0"}
 _SOME = 0.03
 _MOST_NAMES = 3
 _NUMBERED = frozenset({Kind.INTEGER, Kind.NUMBER})
@@ -15,8 +16,8 @@ _NUMBERED = frozenset({Kind.INTEGER, Kind.NUMBER})
 
 def contradictions(look: Search, time: Column) -> Iterator[str]:
     """List statuses that disagree with whether an order has a time."""
-    having = [row for row in look.rows if row.get(time.name)]
-    others = [row for row in look.rows if not row.get(time.name)]
+    having = [row for row in look.rows if row.get(time.name) not in _NEVER]
+    others = [row for row in look.rows if row.get(time.name) in _NEVER]
     for column, values, names in statuses(look.catalogue, look.samples, look.orders):
         named = dict(zip(values, names, strict=True))
         of_having = _names(having, column, named)

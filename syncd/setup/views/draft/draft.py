@@ -240,7 +240,7 @@ def _moment(
     return best, Choice(
         "confirmed_at",
         certainty,
-        f"c.{quote(best.time.name)}",
+        best.at("c."),
         f"{named[0]}: {best.why}",
         tuple(doubts),
         tuple(others),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from syncd.setup.views.draft.samples import Row, Samples
-from syncd.setup.views.draft.schema import Catalogue, Column, Table
+from syncd.setup.views.draft.schema import Catalogue, Column, Table, quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,7 @@ class Moment:
     Attributes:
         key: Column of the table that holds the order's key.
         where: Conditions, with `{alias}.` before each column.
+        per_second: Of a time that is a number since 1970: 1, or 1000 for milliseconds.
         orders_where: The same on the order, where the table is another one.
         why: Reasons for it.
         doubts: Reasons against it.
@@ -27,6 +28,15 @@ class Moment:
     where: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     orders_where: tuple[str, ...] = ()
+    per_second: int | None = None
+
+    def at(self, alias: str = "") -> str:
+        """Write the time, of a row with an alias like `c.`."""
+        name = f"{alias}{quote(self.time.name)}"
+        if self.per_second is None:
+            return name
+        scale = "" if self.per_second == 1 else f" / {self.per_second}.0"
+        return f"to_timestamp({name}{scale})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from syncd.setup.views.draft.moment import Moment, Search
 from syncd.setup.views.draft.samples import Row
 from syncd.setup.views.draft.schema import Column, Kind, Table, quote
 from syncd.setup.views.draft.status import confirmed_now, waits
-from syncd.setup.views.draft.times import time_score, times_of
+from syncd.setup.views.draft.times import per_second, time_score
 from syncd.setup.views.draft.values import Facts, facts_of
 
 _FLAG = frozenset({"paid", "payment", "order", "sale", "status_only"})
@@ -30,24 +30,30 @@ class _Timed:
     score: float
     is_event: bool
     facts: Facts
+    per_second: int | None = None
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether a row may lack the time: a number is 0 then."""
+        return not self.column.is_required or self.per_second is not None
 
     @property
     def is_empty_until_then(self) -> bool:
         """Whether only some rows have the time, since not each had the event."""
-        is_optional = not self.column.is_required
-        return self.is_event and is_optional and self.facts.filled < _ALWAYS
+        return self.is_event and self.is_optional and self.facts.filled < _ALWAYS
+
+    @property
+    def is_there(self) -> str:
+        """Write that a row has the time."""
+        name = f"{{alias}}.{quote(self.column.name)}"
+        return f"{name} IS NOT NULL" if self.per_second is None else f"{name} > 0"
 
 
 def own_times(
     look: Search, table: Table, key: str, rows: Sequence[Row]
 ) -> Iterator[Moment]:
     """List the ways that a time of the order, or of a row that extends it, offers."""
-    timed = [
-        _Timed(
-            column, *time_score(column), facts_of(row.get(column.name) for row in rows)
-        )
-        for column in times_of(table)
-    ]
+    timed = list(_timed(table, rows))
     fullest = max((t.facts.filled for t in timed if t.is_event), default=0.0)
     for each in timed:
         if each.score <= 0:
@@ -58,13 +64,30 @@ def own_times(
             made = _by_creation(look, key, each)
         else:
             continue
-        is_date = each.column.kind is Kind.DATE
-        yield _without_time_of_day(made) if is_date else made
+        yield _by_kind(made, each)
 
 
-def _without_time_of_day(made: Moment) -> Moment:
-    doubts = (*made.doubts, "a date without a time of day")
-    return replace(made, score=made.score - 2, doubts=doubts)
+def _timed(table: Table, rows: Sequence[Row]) -> Iterator[_Timed]:
+    """List the columns of times, and those of numbers that are times."""
+    for column in table.of_kind(Kind.TIME, Kind.DATE, Kind.INTEGER):
+        values = [row.get(column.name) for row in rows]
+        if column.kind is not Kind.INTEGER:
+            yield _Timed(column, *time_score(column), facts_of(values))
+            continue
+        facts = facts_of(None if value == "0" else value for value in values)
+        if units := per_second(column, facts):
+            yield _Timed(column, *time_score(column), facts, units)
+
+
+def _by_kind(made: Moment, timed: _Timed) -> Moment:
+    """Add what the kind of the column means for a time."""
+    if timed.per_second is not None:
+        doubts = (*made.doubts, "a number since 1970, which needs an index of its own")
+        return replace(made, doubts=doubts, per_second=timed.per_second)
+    if timed.column.kind is Kind.DATE:
+        doubts = (*made.doubts, "a date without a time of day")
+        return replace(made, score=made.score - 2, doubts=doubts)
+    return made
 
 
 def _by_event(
@@ -80,7 +103,7 @@ def _by_event(
         score, doubts = score - 4, ["other events have a time in many more rows"]
     elif is_own:
         doubts += contradictions(look, timed.column)
-    where = (f"{{alias}}.{name} IS NOT NULL", *(() if is_own else gone(table)))
+    where = (timed.is_there, *(() if is_own else gone(table)))
     why = f"{name} names the event, and is empty until then"
     return Moment(table, key, timed.column, score, why, where, tuple(doubts))
 
@@ -94,7 +117,7 @@ def _by_creation(look: Search, key: str, timed: _Timed) -> Moment:
     column, score, doubts = timed.column, timed.score, []
     name = quote(column.name)
     made = _by_flag(look) or _by_status(look)
-    where = [] if column.is_required else [f"{{alias}}.{name} IS NOT NULL"]
+    where = [timed.is_there] if timed.is_optional else []
     waiting = bool(made) or _waits(look)
     score -= (3.0 if timed.is_event else 1.0) * waiting
     if made:

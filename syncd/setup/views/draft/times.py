@@ -5,6 +5,7 @@ from syncd.setup.views.draft.schema import (
     Kind,
     Table,
 )
+from syncd.setup.views.draft.values import Facts
 from syncd.setup.views.draft.words import word_set, words
 
 _EVENTS = {"paid": 10.0, "placed": 9.0, "confirmed": 9.0, "completed": 8.0}
@@ -14,12 +15,26 @@ _NEVER = word_set(
     parent billing address product line customer user supplier phone language
     draft archive first discount price tax status meta"""
 )
+_TIMES = frozenset({"time", "created", *_EVENTS})
+_ALL = 0.999
+_FIRST, _LAST = 946_684_800, 4_102_444_800  # the years 2000 and 2100, in seconds
 _ENDS = word_set("closed archived finished")  # after the last change of an order
 
 
 def times_of(table: Table) -> list[Column]:
     """Return the columns of a table that hold times or dates."""
     return table.of_kind(Kind.TIME, Kind.DATE)
+
+
+def per_second(column: Column, facts: Facts) -> int | None:
+    """Return how many units since 1970 a second has; None: it is no such number."""
+    is_named = bool(column.meaning.concepts & _TIMES)
+    if column.kind is not Kind.INTEGER or not is_named or facts.positive < _ALL:
+        return None
+    for units in (1, 1000):
+        if _FIRST < facts.middle / units < _LAST:
+            return units
+    return None
 
 
 def time_score(column: Column) -> tuple[float, bool]:

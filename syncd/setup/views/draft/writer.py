@@ -55,7 +55,7 @@ def write(plan: Plan) -> str:
         moment=moment,
         moment_comment=comment(by_name["confirmed_at"], _WIDTH),
         moment_key=quote(moment.key) if moment else "",
-        moment_time=quote(moment.time.name) if moment else "",
+        moment_time=moment.at("c.") if moment else "",
         moment_table=str(moment.table.name) if moment else "",
         moment_where=list(_moment_conditions(plan)),
         indexes=list(_indexes(plan)),
@@ -216,14 +216,14 @@ def _indexes(plan: Plan) -> Iterable[dict[str, str]]:
     if moment is None or moment.table.is_view:
         return
     table = one_line(str(moment.table.name))
-    if not moment.time.is_indexed:
+    if moment.per_second is not None or not moment.time.is_indexed:
         name = "_".join(words(f"syncd {moment.table.name.name} {moment.time.name}"))
         where = " AND ".join(each.replace("{alias}.", "") for each in moment.where)
         yield {
             "why": "Without this index, each poll reads the whole table:",
             "name": name[:60],
             "table": table,
-            "column": one_line(quote(moment.time.name)),
+            "column": one_line(moment.at()),
             "where": one_line(where),
         }
     if not moment.table.column(moment.key).is_indexed:
