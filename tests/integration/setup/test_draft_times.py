@@ -110,7 +110,11 @@ def test_a_status_in_numbers_is_a_question(
 
 @pytest.mark.parametrize(
     ("of_type", "seconds", "default"),
-    [("int", "", "NULL"), ("int NOT NULL", "", "0"), ("bigint", "::bigint * 1000", "NULL")],
+    [
+        ("int", "", "NULL"),
+        ("int NOT NULL", "", "0"),
+        ("bigint", "::bigint * 1000", "NULL"),
+    ],
 )
 def test_a_time_may_be_a_number_since_1970(
     database: str,
