@@ -41,15 +41,17 @@ class MissingIndex:
         return f"CREATE INDEX CONCURRENTLY ON {self.table} ({self.column}){where};"
 
 
-def missing_indexes(plan: object) -> list[MissingIndex]:
+def missing_indexes(plan: object, bound: str = "") -> list[MissingIndex]:
     """Name what would serve the tables that a verbose plan (JSON) reads whole.
+
+    See `whole_reads` for the bound.
 
     A table is left out where its conditions do not show it.
     """
     conditions = _conditions(plan)
     found = []
     for node in nodes(plan):
-        if "Relation Name" in node and "Schema" in node and is_whole(node):
+        if "Relation Name" in node and "Schema" in node and is_whole(node, bound):
             own = _conjuncts(str(node.get("Filter", "")))
             alias = str(node["Alias"])
             table = str(SqlName(str(node["Schema"]), str(node["Relation Name"])))

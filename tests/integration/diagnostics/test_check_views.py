@@ -138,6 +138,28 @@ DERIVED = {
 }
 
 
+def test_an_index_of_a_condition_does_not_limit_the_time(
+    inspector: CheckRunner,
+) -> None:
+    """It finds each order that was ever paid; one of the time finds the newest."""
+    shop = inspector.shop
+    shop.confirm(3)
+    view = "SELECT id AS order_key, confirmed_at FROM orders WHERE state = 'paid'"
+    shop.sql(
+        "DROP INDEX orders_confirmed_at; ALTER TABLE orders ADD state text DEFAULT"
+        " 'paid'; CREATE INDEX ON orders (state); ANALYZE orders;"
+        + CONFIRMED.format(view).format(role=shop.role)
+    )
+    assert "has no index to use on orders" in inspector.one("plan.small").message
+    assert "orders (confirmed_at)" in inspector.one("plan.small").next_step
+    shop.confirm(20_000)
+    shop.sql("UPDATE orders SET state = 'open' WHERE id % 4 > 0; ANALYZE orders")
+    (whole,) = inspector.of("plan.whole")
+    assert "all of orders (Bitmap Heap Scan, cost" in whole.message
+    shop.sql("CREATE INDEX ON orders (confirmed_at)")
+    assert len(inspector.of("plan.indexed")) == 3
+
+
 @pytest.mark.parametrize("subject", DERIVED)
 def test_a_derived_time_is_reported_while_the_tables_are_small(
     inspector: CheckRunner, subject: str

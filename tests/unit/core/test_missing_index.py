@@ -158,3 +158,13 @@ def test_a_join_names_the_column_of_the_scanned_table(name: str) -> None:
     assert index.statement == (
         'CREATE INDEX CONCURRENTLY ON "My Shop"."Order Lines" ("orderId");'
     )
+
+
+def test_an_index_that_misses_the_bound_is_no_help() -> None:
+    """A scan by another condition wants an index of the bound's column."""
+    node = scan(f"(o.paid_at > {LATER})", **{"Index Cond": "(state = 'paid'::text)"})
+    node["Node Type"] = "Index Scan"
+    plan = {"Plan": node}
+    assert missing_indexes(plan) == []
+    (found,) = missing_indexes(plan, "2026-01-01")
+    assert (found.table, found.column) == ("public.orders", "paid_at")

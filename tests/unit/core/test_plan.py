@@ -32,6 +32,36 @@ def test_an_index_scan_without_a_condition_is_a_whole_read(
     assert [read.table for read in whole_reads(plan)] == ["orders"] * is_whole
 
 
+LATE = "(at > '2026-05-01 10:00:00.123457+00'::timestamptz)"
+
+
+@pytest.mark.parametrize(
+    ("node", "is_whole"),
+    [
+        (scan("Index Scan", Filter=LATE, **{"Index Cond": "(state = 'paid')"}), True),
+        (scan("Index Scan", Filter="(a > b)", **{"Index Cond": LATE}), False),
+        (scan("Index Scan", Filter=LATE, **{"Index Cond": LATE}), False),
+        (scan("Bitmap Heap Scan", Filter=LATE, Plans=[BITMAP]), True),
+        (
+            scan(
+                "Bitmap Heap Scan",
+                Filter=LATE,
+                Plans=[{"Node Type": "Bitmap Index Scan", "Index Cond": LATE}],
+            ),
+            False,
+        ),
+        (scan("Index Scan", **{"Index Cond": "(order_id = o.id)"}), False),
+        (scan("Seq Scan"), True),
+    ],
+)
+def test_an_index_that_does_not_limit_the_time_is_read_whole(
+    node: dict[str, object], *, is_whole: bool
+) -> None:
+    """Where the bound only sorts out what another condition found."""
+    plan = {"Plan": node}
+    assert bool(whole_reads(plan, ".123457")) is is_whole
+
+
 @pytest.mark.parametrize(
     ("node", "derived"),
     [
