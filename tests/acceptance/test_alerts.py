@@ -27,15 +27,15 @@ def expectations(name: str) -> list[dict[str, Any]]:
     ]
 
 
-def used(expression: str) -> set[str]:
+def metrics_in(expression: str) -> set[str]:
     """Return the metrics that an expression uses."""
     return set(re.findall(r"(?<![:\w])syncd_\w+", expression))
 
 
 def dashboard_expressions() -> list[str]:
     panels = DASHBOARD["panels"]
-    asked = [t["expr"] for panel in panels for t in panel.get("targets", ())]
-    return asked + [a["expr"] for a in DASHBOARD["annotations"]["list"]]
+    expressions = [t["expr"] for panel in panels for t in panel.get("targets", ())]
+    return expressions + [a["expr"] for a in DASHBOARD["annotations"]["list"]]
 
 
 @pytest.mark.parametrize("alert", [r["alert"] for r in RULES if "alert" in r])
@@ -75,9 +75,11 @@ def test_alerts_and_dashboard_use_only_metrics_of_mtail() -> None:
     """An alert on a missing metric never fires."""
     made = declared_metrics()
     for expression in [rule["expr"] for rule in RULES] + dashboard_expressions():
-        assert used(expression) <= made, expression
-    asked = {m for expression in dashboard_expressions() for m in used(expression)}
-    unseen = {m for m in made - asked if not m.endswith(("_sum", "_count"))}
+        assert metrics_in(expression) <= made, expression
+    queried = {
+        m for expression in dashboard_expressions() for m in metrics_in(expression)
+    }
+    unseen = {m for m in made - queried if not m.endswith(("_sum", "_count"))}
     assert unseen == set(), "the dashboard does not show these"
 
 
@@ -86,9 +88,9 @@ def test_every_expression_of_the_dashboard_is_valid_promql(tmp_path: Path) -> No
     rules = [
         {
             "record": f"panel:{number}",
-            "expr": asked.replace("$feed", ".+").replace("$__rate_interval", "5m"),
+            "expr": expression.replace("$feed", ".+").replace("$__rate_interval", "5m"),
         }
-        for number, asked in enumerate(dashboard_expressions())
+        for number, expression in enumerate(dashboard_expressions())
     ]
     file = tmp_path / "dashboard.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))

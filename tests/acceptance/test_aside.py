@@ -71,8 +71,8 @@ def test_orders_that_are_not_set_aside_are_reported(command_line: CommandLine) -
     ):
         done = command_line.run(*verbs, "W-404")
         assert (done.returncode, done.stdout) == (1, "")
-        told, hint = done.stderr.splitlines()
-        assert told == "syncd: the order 'W-404' is not set aside"
+        message, hint = done.stderr.splitlines()
+        assert message == "syncd: the order 'W-404' is not set aside"
         assert f"`syncd {group} list`" in hint
         assert "none of these orders" in command_line.run(*verbs, "1", "2").stderr
     reject(command_line, "'nowhere'")
@@ -193,21 +193,25 @@ def test_a_rejected_order_is_shown_with_its_attempts_and_the_next_step(
         "rejected",
         "HTTP 400 sku is unknown",
     )
-    told = command_line.output("rejected", "show", "2")
-    assert "HTTP 413" in told
-    assert "smaller batch" in told
-    assert "next: mend the data or the view, then syncd rejected retry 2" in told
+    history = command_line.output("rejected", "show", "2")
+    assert "HTTP 413" in history
+    assert "smaller batch" in history
+    assert "next: mend the data or the view, then syncd rejected retry 2" in history
     command_line.output("rejected", "show", "W-1", code=1)
 
     sandbox.clear_faults()
     command_line.output("rejected", "retry", "2")
     assert command_line.run_once() == 0
-    told = command_line.output("explain", "W-2")
-    assert "tried again by hand (it was set aside: HTTP 400 sku is unknown)" in told
-    assert "HTTP 413" in told
-    assert "captured by poll into the live lane" in told
-    assert "now delivered" in told
-    assert told.index("HTTP 413") < told.index("tried again") < told.index("HTTP 200")
+    history = command_line.output("explain", "W-2")
+    assert "tried again by hand (it was set aside: HTTP 400 sku is unknown)" in history
+    assert "HTTP 413" in history
+    assert "captured by poll into the live lane" in history
+    assert "now delivered" in history
+    assert (
+        history.index("HTTP 413")
+        < history.index("tried again")
+        < history.index("HTTP 200")
+    )
 
 
 def test_uncertain_orders_are_listed_resent_and_discarded(
@@ -249,10 +253,10 @@ def test_uncertain_orders_are_listed_resent_and_discarded(
         "discarded",
     )
     assert holding_command_line.read_json("status", code=1)[0]["possible_repeats"] == 2
-    told = holding_command_line.output("explain", "W-2")
-    assert "unclear" in told
-    assert "sent again by hand" in told
-    assert "may have repeated" in told
+    history = holding_command_line.output("explain", "W-2")
+    assert "unclear" in history
+    assert "sent again by hand" in history
+    assert "may have repeated" in history
 
     assert (
         holding_command_line.output("uncertain", "resend", "--all")
@@ -326,8 +330,11 @@ def test_an_ambiguous_order_name_is_refused_by_every_command(
         "preview 1",
         "erase 1 --yes",
     ):
-        code, said = within(command_line, *verb.split())
-        assert (code, "order_key 1, order_key 2" in said) == (1, True), (verb, said)
+        code, message = within(command_line, *verb.split())
+        assert (code, "order_key 1, order_key 2" in message) == (1, True), (
+            verb,
+            message,
+        )
     assert (command_line.state(1), command_line.state(2)) == ("rejected", "rejected")
     assert within(command_line, "rejected", "retry", "W-1")[0] == 0
     assert (command_line.state(1), command_line.state(2)) == ("pending", "rejected")
@@ -383,8 +390,8 @@ def test_a_waiting_uncertain_order_can_be_discarded(
     command_line.run_once()
     assert command_line.state(1) == "pending"
     assert command_line.read_json("uncertain", "list") == []
-    said = command_line.output("uncertain", "discard", "--yes", "W-1")
-    assert "1 orders were given up" in said
+    output = command_line.output("uncertain", "discard", "--yes", "W-1")
+    assert "1 orders were given up" in output
     assert command_line.state(1) == "discarded"
     command_line.shop.confirm(1)
     command_line.run_once()

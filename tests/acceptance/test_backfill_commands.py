@@ -79,8 +79,8 @@ def test_a_plan_for_a_feed_that_was_never_started_writes_nothing(
     assert done.returncode == 0, done.stderr
     assert "40 to send" in done.stdout
     assert syncd("backfill", *FROM, "--config", unstarted).returncode == 64
-    asked = on_terminal(80, "backfill", *FROM, "--config", unstarted, answer="n\n")
-    assert "nothing was changed" in plain(asked)[-1]
+    prompt = on_terminal(80, "backfill", *FROM, "--config", unstarted, answer="n\n")
+    assert "nothing was changed" in plain(prompt)[-1]
     assert shop.rows_of("feed") == []
 
 
@@ -141,8 +141,8 @@ def test_at_40_columns_wrapped_lines_stay_indented(
     shop.sql("UPDATE orders SET email = 'nobody' WHERE id = 9")
     arguments = ("backfill", *FROM, "--dry-run", "--config", past_config)
     lines = syncd(*arguments, COLUMNS="40").stdout.splitlines()
-    told = lines.index("  2 of 40 that were tried cannot be")
-    assert lines[told + 1] == "    sent:"
+    found_at = lines.index("  2 of 40 that were tried cannot be")
+    assert lines[found_at + 1] == "    sent:"
     assert "per day" in lines
     assert max(map(len, lines)) <= 40
 
@@ -174,8 +174,8 @@ def test_a_backfill_is_watched_and_listed_to_its_end(
     shop: Shop, sandbox: Sandbox, past_config: Path
 ) -> None:
     """As lines without a terminal, as a bar on one."""
-    asked = syncd("backfill", *FROM, "--yes", "--config", past_config)
-    assert "no daemon runs now, `syncd run` begins with it" in asked.stdout
+    started = syncd("backfill", *FROM, "--yes", "--config", past_config)
+    assert "no daemon runs now, `syncd run` begins with it" in started.stdout
     for columns in ("40", "80"):
         listed = syncd(
             "backfill", "list", "--config", past_config, COLUMNS=columns
@@ -192,8 +192,8 @@ def test_a_backfill_is_watched_and_listed_to_its_end(
     narrow = plain(on_terminal(40, "backfill", "watch", "1", "--config", past_config))
     assert "40/40, 1 rejected" in narrow
     assert max(len(line) for line in narrow) <= 40
-    told = syncd("backfill", "list", "--json", "--config", past_config).stdout
-    (facts,) = json.loads(told)
+    document = syncd("backfill", "list", "--json", "--config", past_config).stdout
+    (facts,) = json.loads(document)
     assert facts["state"] == "finished"
     assert (facts["delivered"], facts["rejected"]) == (39, 1)
     assert "finished" in syncd("backfill", "--config", past_config, "list").stdout
@@ -229,8 +229,8 @@ def test_an_adopted_range_is_never_sent_unless_resent(
     assert "to be sent AGAIN" in resent.stdout
     assert syncd("run", "--once", "--config", past_config).returncode == 0
     assert sandbox.book.totals.orderids == 19
-    told = syncd("explain", "W-1", "--config", past_config).stdout
-    assert "sent again on purpose: never arrived" in told
+    history = syncd("explain", "W-1", "--config", past_config).stdout
+    assert "sent again on purpose: never arrived" in history
 
 
 def test_preview_shows_an_event_as_a_backfill_sends_it(
@@ -327,8 +327,8 @@ def test_the_list_shows_what_a_backfill_waits_for(
     """A pause, the API, live orders: by name, not as a rate of 0."""
 
     def waits_for() -> object:
-        told = syncd("backfill", "list", "--json", "--config", past_config).stdout
-        return json.loads(told)[0]["waits_for"]
+        listed = syncd("backfill", "list", "--json", "--config", past_config).stdout
+        return json.loads(listed)[0]["waits_for"]
 
     syncd("backfill", *FROM, "--yes", "--config", past_config)
     assert waits_for() is None
@@ -340,8 +340,12 @@ def test_the_list_shows_what_a_backfill_waits_for(
     syncd("pause", "--config", past_config)
     assert waits_for() == "sending is paused"
     status = json.loads(syncd("status", "--json", "--config", past_config).stdout)
-    (told,) = status["backfills"]
-    assert (told["state"], told["purpose"], told["settled"]) == ("running", "send", 0)
+    (listed,) = status["backfills"]
+    assert (listed["state"], listed["purpose"], listed["settled"]) == (
+        "running",
+        "send",
+        0,
+    )
 
 
 def test_the_watermark_is_shown_with_what_holds_it(

@@ -94,9 +94,9 @@ def test_the_output_is_readable_on_a_narrow_terminal(
     lines = COLOUR.sub("", shown).splitlines()
     assert max(map(len, lines)) <= columns
     assert set(SECTIONS) <= set(lines)
-    told = lines[: next(n for n, line in enumerate(lines) if line[0].isdigit())]
-    assert all(line in SECTIONS or line.startswith("  ") for line in told)
-    texts = [line for line in told if line.startswith("   ")]
+    body = lines[: next(n for n, line in enumerate(lines) if line[0].isdigit())]
+    assert all(line in SECTIONS or line.startswith("  ") for line in body)
+    texts = [line for line in body if line.startswith("   ")]
     assert texts
     assert all(line[:9].strip() in {"", "->"} for line in texts)
     whole = "database: syncd sets its own: 30 s for a statement, 5 s for a lock"
@@ -169,7 +169,7 @@ def test_the_daemon_opens_no_more_connections_than_documented(
     held = shop.value(
         "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'syncd/%'"
     )
-    told = syncd("check", "--config", config).stdout
-    found = re.search(r"enough for the (\d+) that", told)
+    output = syncd("check", "--config", config).stdout
+    found = re.search(r"enough for the (\d+) that", output)
     assert found
     assert int(str(held)) <= int(found[1])

@@ -96,8 +96,8 @@ def test_a_clock_that_is_set_back_stops_no_job(
         life.halt()
         wait_until(lambda: not life.is_at_work)
         life.close()
-    said = [json.loads(line) for line in lines.getvalue().splitlines()]
-    (jumped,) = [line for line in said if line["event"] == "clock.jumped"]
+    logged = [json.loads(line) for line in lines.getvalue().splitlines()]
+    (jumped,) = [line for line in logged if line["event"] == "clock.jumped"]
     assert round(float(jumped["jump_seconds"])) == -3600
 
 

@@ -166,16 +166,16 @@ def test_explain_gives_the_reason_why_an_order_was_not_sent(
         return syncd("explain", order, "--config", config).stdout
 
     assert "before the feed started" in explain("W-1")
-    told = json.loads(syncd("explain", "W-3", "--json", "--config", config).stdout)
-    assert [attempt["status"] for attempt in told["attempts"]] == [None, 200]
-    assert told["story"] == explain("W-3").splitlines()
+    history = json.loads(syncd("explain", "W-3", "--json", "--config", config).stdout)
+    assert [attempt["status"] for attempt in history["attempts"]] == [None, 200]
+    assert history["story"] == explain("W-3").splitlines()
     assert "it is not confirmed" in explain("W-2")
-    told = explain("W-3")
-    assert "attempt 1" in told
-    assert "unclear" in told
-    assert "accepted, 1 events (HTTP 200, body " in told
-    assert "may have repeated" in told
-    assert "now delivered" in told
+    history = explain("W-3")
+    assert "attempt 1" in history
+    assert "unclear" in history
+    assert "accepted, 1 events (HTTP 200, body " in history
+    assert "may have repeated" in history
+    assert "now delivered" in history
     assert sandbox.book.posts("W-3") == 2
     assert syncd("explain", "nope", "--config", config).returncode == 1
 
@@ -217,10 +217,10 @@ def test_an_unprepared_database_gets_one_clear_message(
     done = syncd("run", "--once", "--config", config)
     assert done.returncode == code, done.stderr
     failed = json.loads(done.stderr.splitlines()[-1])
-    said = failed["reason"] + failed["hint"]
+    message = failed["reason"] + failed["hint"]
     if words != ["permission denied"]:
         assert failed["event"] == "daemon.failed"
-    assert all(word in said for word in words), said
+    assert all(word in message for word in words), message
 
 
 def test_all_wrong_settings_are_reported_at_once(tmp_path: Path) -> None:
@@ -311,8 +311,8 @@ def test_init_writes_a_configuration_that_lacks_only_its_secrets(
     assert syncd("init", "--out", config).returncode == 78
     text = config.read_text().replace("/etc/syncd/api-key", str(config))
     config.write_text(text)
-    told = syncd("diff", "--config", config).stderr
-    assert "which no HTTP header may have" in told
+    errors = syncd("diff", "--config", config).stderr
+    assert "which no HTTP header may have" in errors
 
 
 def test_check_prints_the_next_steps(
@@ -328,9 +328,9 @@ def test_check_prints_the_next_steps(
         "SELECT now() - interval '1 hour' * n, NULL "
         "FROM generate_series(1, 20000) n; ANALYZE orders"
     )
-    told = syncd("check", "--config", config).stdout
-    assert "reads all of orders (Seq Scan, cost " in told
-    assert "email is missing" in told
+    output = syncd("check", "--config", config).stdout
+    assert "reads all of orders (Seq Scan, cost " in output
+    assert "email is missing" in output
 
 
 @pytest.mark.parametrize(

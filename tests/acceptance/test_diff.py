@@ -34,7 +34,7 @@ def sent_config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     return path
 
 
-def read(config: Path, *arguments: str, code: int = 1) -> dict[str, object]:
+def read_json(config: Path, *arguments: str, code: int = 1) -> dict[str, object]:
     done = syncd("diff", "--json", "--config", config, *arguments)
     assert done.returncode == code, done.stderr
     facts: dict[str, object] = json.loads(done.stdout)
@@ -61,16 +61,16 @@ def test_a_view_with_the_same_events_has_no_difference(
     same = "CREATE VIEW syncd.same AS SELECT * FROM syncd.purchases; "
     shop.sql(f"{same} GRANT SELECT ON syncd.same TO {shop.role}")
     for arguments in ((), ("--with", "syncd.same")):
-        facts = read(sent_config, *arguments, code=0)
+        facts = read_json(sent_config, *arguments, code=0)
         assert (facts["compared"], facts["different"]) == (5, 0)
-    said = syncd("diff", "--config", sent_config).stdout
-    assert said == "5 orders compared with what was sent: no difference\n"
+    output = syncd("diff", "--config", sent_config).stdout
+    assert output == "5 orders compared with what was sent: no difference\n"
 
 
 def test_a_candidate_is_compared_field_by_field(shop: Shop, sent_config: Path) -> None:
     """Orders that appear, change, cannot be sent, and disappear."""
     shop.sql(CANDIDATE.format(role=shop.role))
-    facts = read(sent_config, "--with", "syncd.purchases_new")
+    facts = read_json(sent_config, "--with", "syncd.purchases_new")
     differs = ["added country", "removed products.price MUG-1"]
     assert changes(facts) == {
         "5": differs,
@@ -85,15 +85,17 @@ def test_a_candidate_is_compared_field_by_field(shop: Shop, sent_config: Path) -
         {"field": "products.price", "kind": "removed", "orders": 3},
     ]
     assert (
-        read(sent_config, "--with", "syncd.purchases_new", "--last", "1")["compared"]
+        read_json(sent_config, "--with", "syncd.purchases_new", "--last", "1")[
+            "compared"
+        ]
         == 1
     )
-    said = syncd(
+    output = syncd(
         "diff", "--with", "syncd.purchases_new", "--config", sent_config
     ).stdout
-    assert "5 differ, of which 1 cannot be sent, 1 are gone" in " ".join(said.split())
-    assert "order 5 and 2 like it: 4, 1" in said
-    assert "order 2 cannot be sent: email is not an address like" in said
+    assert "5 differ, of which 1 cannot be sent, 1 are gone" in " ".join(output.split())
+    assert "order 5 and 2 like it: 4, 1" in output
+    assert "order 2 cannot be sent: email is not an address like" in output
 
 
 def test_values_are_shown_only_on_request(shop: Shop, sent_config: Path) -> None:
@@ -118,7 +120,7 @@ def test_sent_events_are_compared_by_their_fingerprints(
     shop.sql(
         "UPDATE orders SET total = 7 WHERE id = 4; DELETE FROM orders WHERE id = 1"
     )
-    facts = read(sent_config)
+    facts = read_json(sent_config)
     assert changes(facts) == {"4": ["changed totalvalue"], "1": []}
     assert (facts["gone"], facts["same_mapping"]) == (["1"], True)
     assert (
@@ -129,7 +131,7 @@ def test_sent_events_are_compared_by_their_fingerprints(
         "'W-' || id AS orderid, email, 'USD' AS currency, total AS totalvalue, "
         "products FROM orders"
     )
-    facts = read(sent_config)
+    facts = read_json(sent_config)
     assert facts["same_mapping"] is False
     assert facts["fields"] == [
         {"field": "currency", "kind": "changed", "orders": 4},
@@ -174,7 +176,7 @@ def test_a_row_that_breaks_the_candidate_is_named(
         "CASE WHEN email = 'x' THEN (1 / (id - 2))::text ELSE email END AS email "
         f"FROM orders; GRANT SELECT ON syncd.broken TO {shop.role}"
     )
-    facts = read(sent_config, "--with", "syncd.broken")
+    facts = read_json(sent_config, "--with", "syncd.broken")
     assert facts["compared"] == 5
     assert facts["unsendable"] == ["2"]
     assert "22012" in str(facts["orders"])
@@ -210,14 +212,14 @@ def test_orders_that_differ_are_sent_again(
     """The chosen ones, whole and with their reason; then they no longer differ."""
     shop.sql("UPDATE orders SET total = 7 WHERE id IN (2, 4)")
     again = ("--resend", "--yes", "--reason", "wrong totals")
-    facts = read(sent_config, "4", *again)
+    facts = read_json(sent_config, "4", *again)
     assert facts["compared"] == 1
     assert (changes(facts), facts["resent"]) == ({"4": ["changed totalvalue"]}, 1)
     assert syncd("run", "--once", "--config", sent_config).returncode == 0
     assert [sandbox.book.posts(f"W-{n}") for n in range(1, 6)] == [1, 1, 1, 2, 1]
-    assert changes(read(sent_config)) == {"2": ["changed totalvalue"]}
+    assert changes(read_json(sent_config)) == {"2": ["changed totalvalue"]}
     assert "wrong totals" in syncd("explain", "4", "--config", sent_config).stdout
-    assert read(sent_config, "5", *again, code=0)["resent"] == 0
+    assert read_json(sent_config, "5", *again, code=0)["resent"] == 0
 
 
 @pytest.mark.parametrize(

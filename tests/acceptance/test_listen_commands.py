@@ -164,8 +164,8 @@ def test_a_padded_key_type_is_refused(shop: Shop, syncd: Syncd) -> None:
 def test_a_table_in_use_is_waited_for_only_briefly(shop: Shop, syncd: Syncd) -> None:
     """The shop goes on; nothing is half-installed; the command can be run again."""
     shop.sql("CREATE TABLE payments (order_id bigint)")
-    with psycopg.connect(shop.owner) as till:
-        till.execute("INSERT INTO payments VALUES (1)")
+    with psycopg.connect(shop.owner) as session:
+        session.execute("INSERT INTO payments VALUES (1)")
         tables = ("--listen", "orders:id", "--listen", "payments:order_id")
         done = syncd("install", "--as", shop.owner, *tables)
         assert done.returncode == 75, done.stderr

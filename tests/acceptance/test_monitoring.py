@@ -38,20 +38,20 @@ def recorded(
 
 
 @pytest.fixture(scope="session")
-def seen(recorded: RecordedLog) -> Metrics:
+def scraped(recorded: RecordedLog) -> Metrics:
     return metrics(recorded.log)
 
 
 def test_the_metrics_count_what_the_ledger_has(
-    recorded: RecordedLog, seen: Metrics
+    recorded: RecordedLog, scraped: Metrics
 ) -> None:
     """Captured, delivered, rejected, withdrawn, missed: in orders."""
     true = recorded.facts
     assert (true["delivered"], true["rejected"], true["withdrawn"]) == (27, 2, 1)
     for counted in ("delivered", "rejected", "withdrawn", "repeated"):
-        assert seen.value(f"syncd_{counted}_orders_total") == true[counted], counted
-    assert seen.value("syncd_missed_orders_total") == 1
-    assert seen.by("syncd_captured_orders_total", "capture") == {
+        assert scraped.value(f"syncd_{counted}_orders_total") == true[counted], counted
+    assert scraped.value("syncd_missed_orders_total") == 1
+    assert scraped.by("syncd_captured_orders_total", "capture") == {
         "poll": true["captured"] - 1  # reconciliation captured the missed one
     }
     # Three were repeated; two that are kept for a person had arrived.
@@ -59,23 +59,23 @@ def test_the_metrics_count_what_the_ledger_has(
 
 
 def test_the_metrics_count_attempts_as_the_ledger_does(
-    recorded: RecordedLog, seen: Metrics
+    recorded: RecordedLog, scraped: Metrics
 ) -> None:
     """Each once, by its outcome, also one that ended with its daemon."""
     known = recorded.facts["attempts"]
     outcomes = {"accepted", "transient", "unclear", "client_refused", "uncertain"}
     assert set(known) == outcomes
-    assert seen.by("syncd_attempts_total", "outcome") == known
+    assert scraped.by("syncd_attempts_total", "outcome") == known
 
 
 def test_the_gauges_have_the_values_of_the_last_heartbeat(
-    recorded: RecordedLog, seen: Metrics
+    recorded: RecordedLog, scraped: Metrics
 ) -> None:
     """And these are correct: they are compared with the ledger."""
     beat = recorded.events("heartbeat")[-1]
     held = recorded.facts["held"]
     assert (beat["held"], beat["uncertain"], beat["rejected"]) == (held, held, 2)
-    for metric, said in {
+    for metric, reported in {
         "syncd_held_orders": "held",
         "syncd_uncertain_orders": "uncertain",
         "syncd_rejected_orders": "rejected",
@@ -89,18 +89,20 @@ def test_the_gauges_have_the_values_of_the_last_heartbeat(
         "syncd_rate_factor": "rate_factor",
         "syncd_resident_memory_max_mebibytes": "rss_mb",
     }.items():
-        assert seen.value(metric) == pytest.approx(beat[said]), metric
+        assert scraped.value(metric) == pytest.approx(beat[reported]), metric
     pending = {"live": "pending", "backfill": "pending_backfill"}
-    for lane, said in pending.items():
-        assert seen.value("syncd_pending_orders", lane=lane) == beat[said]
-    assert seen.by("syncd_endpoint_state", "state") == {str(beat["endpoint_state"]): 1}
+    for lane, reported in pending.items():
+        assert scraped.value("syncd_pending_orders", lane=lane) == beat[reported]
+    assert scraped.by("syncd_endpoint_state", "state") == {
+        str(beat["endpoint_state"]): 1
+    }
 
 
 def test_a_pause_is_a_gauge_of_its_own(
-    recorded: RecordedLog, seen: Metrics, tmp_path: Path
+    recorded: RecordedLog, scraped: Metrics, tmp_path: Path
 ) -> None:
     """1 while heartbeats report it, for each half of the feed; 0 afterwards."""
-    assert seen.by("syncd_paused", "what") == {}
+    assert scraped.by("syncd_paused", "what") == {}
     text = recorded.log.read_text()
     (*_, last) = [line for line in text.splitlines() if '"paused":"' in line]
     until_then = tmp_path / "syncd.log"
@@ -109,28 +111,32 @@ def test_a_pause_is_a_gauge_of_its_own(
     assert paused == {"sending": 1, "capture": 1}
 
 
-def test_every_event_is_counted_and_dated(recorded: RecordedLog, seen: Metrics) -> None:
+def test_every_event_is_counted_and_dated(
+    recorded: RecordedLog, scraped: Metrics
+) -> None:
     """Rare ones too: their alerts depend on the time of the last one."""
     lines = recorded.lines()
-    told = Counter(str(line["event"]) for line in lines)
-    assert seen.by("syncd_events_total", "event") == told
+    counted = Counter(str(line["event"]) for line in lines)
+    assert scraped.by("syncd_events_total", "event") == counted
     levels = {str(line["event"]): str(line["level"]) for line in lines}
-    assert levels == {event: EVENTS[event].level for event in told}
-    dates = seen.by("syncd_last_event_timestamp_seconds", "event")
-    assert dates.keys() == told.keys()
-    assert told["daemon.started"] == 3
+    assert levels == {event: EVENTS[event].level for event in counted}
+    dates = scraped.by("syncd_last_event_timestamp_seconds", "event")
+    assert dates.keys() == counted.keys()
+    assert counted["daemon.started"] == 3
     expected = {"sending.held", "orders.missed", "batch.uncertain", "orders.rejected"}
-    assert expected <= told.keys()
+    assert expected <= counted.keys()
 
 
-def test_the_delivery_lag_is_a_histogram(recorded: RecordedLog, seen: Metrics) -> None:
+def test_the_delivery_lag_is_a_histogram(
+    recorded: RecordedLog, scraped: Metrics
+) -> None:
     """One observation for each delivered batch, whatever its value."""
     batches = float(len(recorded.events("batch.delivered")))
     for name in ("syncd_delivery_lag_seconds", "syncd_delivery_duration_seconds"):
-        assert seen.value(f"{name}_count") == batches
-        assert seen.value(f"{name}_bucket", le="+Inf") == batches
+        assert scraped.value(f"{name}_count") == batches
+        assert scraped.value(f"{name}_bucket", le="+Inf") == batches
     total = sum(x["lag_seconds"] for x in recorded.events("batch.delivered"))
-    assert seen.value("syncd_delivery_lag_seconds_sum") == pytest.approx(total)
+    assert scraped.value("syncd_delivery_lag_seconds_sum") == pytest.approx(total)
 
 
 def test_every_line_keeps_the_order_of_fields_that_consumers_match(
@@ -211,8 +217,8 @@ def test_lnav_reads_the_log_and_counts_in_it(
     )
     found = csv.DictReader(io.StringIO(done.stdout))
     rows = {row["log_body"].strip(): row for row in found}
-    told = Counter(str(line["event"]) for line in recorded.lines())
-    assert {event: int(row["lines"]) for event, row in rows.items()} == told
+    counted = Counter(str(line["event"]) for line in recorded.lines())
+    assert {event: int(row["lines"]) for event, row in rows.items()} == counted
     assert rows["batch.delivered"]["orders"] == "27"
 
 

@@ -47,11 +47,11 @@ def test_rejected_orders_of_a_batch_have_a_line_for_each_reason(
         "INSERT INTO orders (confirmed_at) SELECT now() FROM generate_series(1, 4)"
     )
     done = syncd("run", "--once", "--config", config)
-    told = events(done.stderr, "orders.rejected")
-    assert len({line["batch"] for line in told}) == 1
-    found = sorted((str(e["order_key"]), e["orders"]) for e in told)
+    logged = events(done.stderr, "orders.rejected")
+    assert len({line["batch"] for line in logged}) == 1
+    found = sorted((str(e["order_key"]), e["orders"]) for e in logged)
     assert found == [("1", 2), ("3", 1)]
-    reasons = {str(e["order_key"]): str(e["reason"]) for e in told}
+    reasons = {str(e["order_key"]): str(e["reason"]) for e in logged}
     assert "quantity" in reasons["1"]
     assert "email" in reasons["3"]
     assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3, 4)] == [0, 0, 0, 1]
@@ -70,8 +70,8 @@ def test_touched_orders_without_a_time_are_logged_under_listen(
     wait_until(lambda: "daemon.started" in log.read_text(), 60)
     shop.sql("INSERT INTO orders (confirmed_at) VALUES (NULL), ('infinity')")
     wait_until(lambda: events(log.read_text(), "orders.without_time"), 30)
-    (told,) = events(log.read_text(), "orders.without_time")
-    assert (told["level"], told["capture"], told["orders"]) == ("warning", "listen", 2)
+    (line,) = events(log.read_text(), "orders.without_time")
+    assert (line["level"], line["capture"], line["orders"]) == ("warning", "listen", 2)
     assert sandbox.book.totals.orderids == 0
     shop.sql("UPDATE orders SET confirmed_at = now()")
     wait_until(lambda: sandbox.book.totals.orderids == 2, 30)

@@ -100,7 +100,7 @@ def run_everything(shop: Shop, sandbox: Sandbox, config: Path, log: Path) -> lis
     """Sell, deliver, run every command, also without a database."""
     daemon = shop.start(config, log=log)
     wait_until(lambda: "heartbeat" in log.read_text())
-    said = []
+    printed = []
     for status, body, kind in echoing_responses():
         times = 1 if status == 201 else 2
         sandbox.fail("canned", times, status=status, body=body, content_type=kind)
@@ -108,22 +108,22 @@ def run_everything(shop: Shop, sandbox: Sandbox, config: Path, log: Path) -> lis
         wait_until(lambda: end_waits(shop) or not sandbox.queued_faults())
         if status == 201:  # nothing is sent until a person records its meaning
             wait_until(lambda: "sending.held" in log.read_text())
-            said += run_commands(config, "verify --json", "verify --means refusal")
+            printed += run_commands(config, "verify --json", "verify --means refusal")
     shop.sql(BROKEN)
     shop.confirm(3)
     wait_until(lambda: end_waits(shop) or "views.unavailable" in log.read_text())
     shop.sql("UPDATE orders SET total = 25 WHERE total = 5")
     wait_until(lambda: end_waits(shop) or settled(shop))
     text = config.read_text()
-    said += run_commands(
+    printed += run_commands(
         config, *LOOKS, f"report --out {config.parent / 'report.html'}"
     )
     config.write_text(text.replace(shop.dsn, "host=127.0.0.1 port=1 dbname=x user=y"))
-    said += run_commands(config, "status", "check", "run --once")
+    printed += run_commands(config, "status", "check", "run --once")
     config.write_text(text)
     daemon.terminate()
     assert daemon.wait(60) == 0
-    return said
+    return printed
 
 
 def test_no_canary_is_stored_or_printed(
@@ -139,17 +139,17 @@ def test_no_canary_is_stored_or_printed(
     sending = {"batch_size": 3, "api_key_file": key}
     config = shop.configure(tmp_path, keyed_sandbox.endpoint, reading, **sending)
     config.write_text(config.read_text().replace("[log]", '[log]\nlevel = "debug"'))
-    said = run_everything(shop, keyed_sandbox, config, tmp_path / "daemon.log")
-    told = {str(name): rows(shop, str(name)) for (name,) in shop.rows(TABLES)}
-    told |= {f"output {n}": line for n, line in enumerate(said)}
+    printed = run_everything(shop, keyed_sandbox, config, tmp_path / "daemon.log")
+    stored = {str(name): rows(shop, str(name)) for (name,) in shop.rows(TABLES)}
+    stored |= {f"output {n}": line for n, line in enumerate(printed)}
     files = {f for f in tmp_path.rglob("*") if f.is_file()} - {config, key}
-    told |= {str(file): file.read_text(errors="replace") for file in files}
-    assert "[hidden]" in told["attempt"]
+    stored |= {str(file): file.read_text(errors="replace") for file in files}
+    assert "[hidden]" in stored["attempt"]
     assert len(files) >= 3
-    assert "<html" in told[str(tmp_path / "report.html")]
+    assert "<html" in stored[str(tmp_path / "report.html")]
     found = [
         (place, word, text[max(0, at - 80) : at + 40])
-        for place, text in told.items()
+        for place, text in stored.items()
         for word in WORDS
         if (at := text.lower().find(word)) >= 0
     ]

@@ -104,10 +104,10 @@ def test_a_prepared_transaction_that_holds_the_watermark_is_named(
     """By its name for ROLLBACK PREPARED, not by any running session."""
     config = shop.configure(tmp_path, "http://127.0.0.1:1/track")
     assert syncd("run", "--once", "--config", config).returncode == 0
-    with psycopg.connect(shop.owner, autocommit=True) as till:
-        till.execute("BEGIN; SELECT 1")
-        till.execute("INSERT INTO orders DEFAULT VALUES")
-        till.execute(f"PREPARE TRANSACTION '{shop.role}'")
+    with psycopg.connect(shop.owner, autocommit=True) as session:
+        session.execute("BEGIN; SELECT 1")
+        session.execute("INSERT INTO orders DEFAULT VALUES")
+        session.execute(f"PREPARE TRANSACTION '{shop.role}'")
     shop.set_watermark(ago(hours=1))
     try:
         facts = json.loads(syncd("status", "--json", "--config", config).stdout)

@@ -54,11 +54,11 @@ def test_reconcile_prints_a_sentence_and_exits_by_missing_orders(
     facts = json.loads(done.stdout)
     assert (facts["confirmed"], facts["delivered"], facts["missing"]) == (4, 4, 0)
     status = syncd("status", "--json", "--config", old_config)
-    told = json.loads(status.stdout)
-    assert told["reconciled"] == {"asked": facts["sentence"]}
-    assert told["unexplained"] == 0
-    told = syncd("status", "--config", old_config).stdout
-    assert "asked: 4 confirmed, 4 delivered, 0 unexplained" in told
+    status_facts = json.loads(status.stdout)
+    assert status_facts["reconciled"] == {"asked": facts["sentence"]}
+    assert status_facts["unexplained"] == 0
+    status_facts = syncd("status", "--config", old_config).stdout
+    assert "asked: 4 confirmed, 4 delivered, 0 unexplained" in status_facts
 
 
 def test_an_unexplained_order_makes_the_feed_degraded(

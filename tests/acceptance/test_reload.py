@@ -64,9 +64,11 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("line", "said"), REFUSED, ids=[said for _, said in REFUSED])
+@pytest.mark.parametrize(
+    ("line", "expected"), REFUSED, ids=[expected for _, expected in REFUSED]
+)
 def test_unusable_settings_are_refused_and_the_old_ones_stay(
-    supervised: SupervisedDaemon, line: str, said: str
+    supervised: SupervisedDaemon, line: str, expected: str
 ) -> None:
     """One clear line, nothing drained; once fixed, the next reload applies them."""
     config = supervised.configure(batch_size=7)
@@ -78,7 +80,7 @@ def test_unusable_settings_are_refused_and_the_old_ones_stay(
     config.write_text(bad if count else good.replace(section, f"{section}\n{line}"))
     supervised.reload(daemon)
     (rejected,) = supervised.events("config.rejected")
-    assert said in str(rejected["reason"])
+    assert expected in str(rejected["reason"])
     assert rejected["hint"]
     orders = supervised.shop.confirm(2)
     wait_until(supervised.arrived(orders))

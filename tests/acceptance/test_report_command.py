@@ -31,8 +31,8 @@ def test_the_page_is_replaced_atomically_and_readable_for_all(
     out = tmp_path / "out" / "syncd.html"
     out.parent.mkdir()
     out.write_text("an older one")
-    asked = ("--from", "2026-01-05", "--to", "2026-01-06")
-    done = syncd("report", "--out", out, *asked, "--config", reported_config)
+    arguments = ("--from", "2026-01-05", "--to", "2026-01-06")
+    done = syncd("report", "--out", out, *arguments, "--config", reported_config)
     assert (done.returncode, done.stdout) == (0, f"wrote {out}\n"), done.stderr
     assert done.stderr == ""  # no progress without a running backfill
     text = out.read_text()
@@ -57,15 +57,22 @@ def test_json_has_the_same_figures_as_the_page(
     reported_config: Path, tmp_path: Path
 ) -> None:
     """With or without a page; times and intervals are equal."""
-    asked = ("--from", "2026-01-04", "--to", "2026-01-09", "--config", reported_config)
-    facts = json.loads(syncd("report", "--json", *asked).stdout)
+    options = (
+        "--from",
+        "2026-01-04",
+        "--to",
+        "2026-01-09",
+        "--config",
+        reported_config,
+    )
+    facts = json.loads(syncd("report", "--json", *options).stdout)
     assert facts["unit"] == "day"
     assert facts["starts"][0] == "2026-01-04T00:00:00+01:00"
     assert facts["confirmed"] == [0, 3, 0, 0, 0]
     assert facts["attempts"]["accepted"] == [0, 1, 0, 0, 0]
     assert facts["lags_seconds"][1] == {"p50": 1, "p95": 1, "p99": 1}
     out = tmp_path / "page.html"
-    again = json.loads(syncd("report", "--json", "--out", out, *asked).stdout)
+    again = json.loads(syncd("report", "--json", "--out", out, *options).stdout)
     assert again["confirmed"] == facts["confirmed"]
     assert out.exists()
 
@@ -99,8 +106,8 @@ def test_an_impossible_report_is_refused_in_one_line(
     given = [each.replace("{folder}", str(folder)) for each in arguments]
     done = syncd("report", *given, "--config", reported_config)
     assert (done.returncode, done.stdout) == (code, "")
-    told, hint = done.stderr.splitlines()
-    assert words in told
+    message, hint = done.stderr.splitlines()
+    assert words in message
     assert hint.startswith("  ")
     assert list(folder.iterdir()) == []
 

@@ -105,14 +105,14 @@ def pages(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str
             rows.set_aside(at, "rejected", LONG if hours % 2 else "email is missing")
             rows.attempt(at, ("transient", "unclear", "refused")[hours % 3])
     config = shop.configure(folder, "http://127.0.0.1:1/track")
-    asked = {
+    functions = {
         "days": ("--from", "30 days ago"),
         "hours": ("--from", "3 days ago"),
         "months": ("--from", "800 days ago"),
         "empty": ("--from", "900 days ago", "--to", "899 days ago"),
     }
-    made = {name: folder / f"{name}.html" for name in asked}
-    for name, arguments in asked.items():
+    made = {name: folder / f"{name}.html" for name in functions}
+    for name, arguments in functions.items():
         done = syncd("report", "--out", made[name], *arguments, "--config", config)
         assert done.returncode == 0, done.stderr
     server.sql("DROP DATABASE looked_at WITH (FORCE)")
@@ -167,7 +167,7 @@ def test_light_and_dark_schemes_are_painted(pages: dict[str, Path], tab: Tab) ->
 def test_pointing_at_a_plot_shows_its_figures(pages: dict[str, Path], tab: Tab) -> None:
     """Every element of a plot has a tooltip."""
     tab.show(pages["days"], scheme="light", size=DESKTOP)
-    told = tab.evaluate(
+    tooltip = tab.evaluate(
         "(plot => { const box = plot.getBoundingClientRect();"
         " scrollTo(0, box.top + scrollY - 100);"
         " const now = plot.getBoundingClientRect();"
@@ -175,7 +175,7 @@ def test_pointing_at_a_plot_shows_its_figures(pages: dict[str, Path], tab: Tab) 
         ".querySelector('title').textContent })"
         "(document.querySelector('svg[role=img]'))"
     )
-    assert ": delivered " in told
+    assert ": delivered " in tooltip
 
 
 def test_the_printed_page_is_light_and_has_no_collapsed_tables(

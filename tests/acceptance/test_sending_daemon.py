@@ -103,9 +103,11 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("broken", "said"), BROKEN, ids=[said for _, said in BROKEN])
+@pytest.mark.parametrize(
+    ("broken", "expected"), BROKEN, ids=[expected for _, expected in BROKEN]
+)
 def test_a_view_that_a_migration_breaks_holds_the_feed_until_it_is_back(
-    running: RunningDaemon, broken: str, said: str
+    running: RunningDaemon, broken: str, expected: str
 ) -> None:
     """One clear line, in `status` too; no order is rejected, none is lost."""
     running.run()
@@ -115,7 +117,7 @@ def test_a_view_that_a_migration_breaks_holds_the_feed_until_it_is_back(
     held = running.shop.confirm(3)
     wait_until(lambda: running.events("views.unavailable"))
     facts = running.status()
-    assert (facts["healthy"], said in str(facts["source"])) == (False, True)
+    assert (facts["healthy"], expected in str(facts["source"])) == (False, True)
     running.shop.recreate_views()
     held += running.shop.confirm(3)
     wait_until(running.arrived(held))
@@ -123,7 +125,7 @@ def test_a_view_that_a_migration_breaks_holds_the_feed_until_it_is_back(
     wait_until(lambda: running.status()["healthy"])
     running.stop()
     reasons = {str(line["reason"]) for line in running.events("views.unavailable")}
-    assert all(said in reason for reason in reasons), reasons
+    assert all(expected in reason for reason in reasons), reasons
     assert len(running.events("views.unavailable")) == len(reasons)
     assert running.shop.exceptions() == []
     assert {running.sandbox.book.posts(order) for order in before + held} == {1}

@@ -98,9 +98,9 @@ def test_a_mistyped_word_gets_one_suggestion(
     """One line with the closest word, and the page to read; exit code 64."""
     done = syncd(*typed)
     assert (done.returncode, done.stdout) == (64, "")
-    told, hint = done.stderr.splitlines()
-    assert told.startswith("syncd: No such ")
-    assert told.endswith(f". Did you mean {meant}?")
+    message, hint = done.stderr.splitlines()
+    assert message.startswith("syncd: No such ")
+    assert message.endswith(f". Did you mean {meant}?")
     assert page in hint
 
 
@@ -108,17 +108,17 @@ def test_the_configuration_may_be_named_before_or_after_the_command(
     tmp_path: Path,
 ) -> None:
     """After takes precedence over before, and both over the environment."""
-    for asked, meant in (
+    for arguments, meant in (
         (("--config", "/nowhere/before", "status"), "/nowhere/before"),
         (("status", "--config", "/nowhere/after"), "/nowhere/after"),
         (("--config", "/nowhere/before", "status", "--config", "/nowhere/after"),
          "/nowhere/after"),
         (("status",), "/nowhere/environment"),
     ):  # fmt: skip
-        done = syncd(*asked, SYNCD_CONFIG="/nowhere/environment")
+        done = syncd(*arguments, SYNCD_CONFIG="/nowhere/environment")
         assert done.returncode == 78
-        told, hint = done.stderr.splitlines()
-        assert told == f"syncd: {meant}: cannot be read (No such file or directory)"
+        message, hint = done.stderr.splitlines()
+        assert message == f"syncd: {meant}: cannot be read (No such file or directory)"
         assert "syncd init" in hint
     assert not list(tmp_path.iterdir())
 

@@ -158,11 +158,11 @@ def test_a_started_feed_waits_for_its_views(
     wait_until(lambda: events(config, "views.unavailable"))
     assert daemon.poll() is None
     done = syncd("status", "--json", "--config", config)
-    told = json.loads(done.stdout)
+    facts = json.loads(done.stdout)
     assert done.returncode == 2
-    assert told["failed_start"]["kind"] == "waiting"
-    assert told["failed_start"]["codes"] == [code]
-    assert "waits with its start" in told["reasons"][0]["reason"]
+    assert facts["failed_start"]["kind"] == "waiting"
+    assert facts["failed_start"]["codes"] == [code]
+    assert "waits with its start" in facts["reasons"][0]["reason"]
     orders = shop.confirm(1)
     shop.recreate_views()
     wait_until(lambda: all(sandbox.book.posts(order) for order in orders))
@@ -191,8 +191,8 @@ def test_a_restart_refuses_the_errors_of_check_and_status_reports_them(
     assert "systemctl start" not in words
     shop.recreate_views()
     assert run_once(config)[0] == 0
-    told = json.loads(syncd("status", "--json", "--config", config).stdout)
-    assert told["failed_start"] is None
+    facts = json.loads(syncd("status", "--json", "--config", config).stdout)
+    assert facts["failed_start"] is None
 
 
 def test_a_refused_reload_keeps_the_old_pipeline(
@@ -208,16 +208,16 @@ def test_a_refused_reload_keeps_the_old_pipeline(
     wait_until(lambda: events(config, "config.rejected"))
     (rejected,) = events(config, "config.rejected")
     assert "which has no zone" in rejected["reason"]
-    told = json.loads(syncd("status", "--json", "--config", config).stdout)
-    assert told["failed_start"]["kind"] == "reload"
-    assert told["failed_start"]["codes"] == ["views.no_time"]
-    assert "old ones are used" in str(told["reasons"])
+    facts = json.loads(syncd("status", "--json", "--config", config).stdout)
+    assert facts["failed_start"]["kind"] == "reload"
+    assert facts["failed_start"]["codes"] == ["views.no_time"]
+    assert "old ones are used" in str(facts["reasons"])
     assert daemon.poll() is None
     shop.configure(tmp_path, sandbox.endpoint, {"time_zone": "UTC"})
     daemon.send_signal(signal.SIGHUP)
     wait_until(lambda: events(config, "config.reloaded"))
-    told = json.loads(syncd("status", "--json", "--config", config).stdout)
-    assert told["failed_start"] is None
+    facts = json.loads(syncd("status", "--json", "--config", config).stdout)
+    assert facts["failed_start"] is None
     daemon.terminate()
     assert daemon.wait(60) == 0
 

@@ -105,10 +105,10 @@ def test_every_reason_is_listed_before_the_figures(
     syncd("run", "--once", "--config", served_config)
     shop.sql("ALTER VIEW syncd.purchases RENAME TO away")
     done = syncd("status", "--config", served_config)
-    told = " ".join(done.stdout.split())
+    output = " ".join(done.stdout.split())
     assert done.returncode == 1
     places = [
-        told.index(words)
+        output.index(words)
         for words in (
             "shop is degraded",
             "the view syncd.purchases is missing → `syncd check`",
@@ -246,8 +246,8 @@ def test_a_watch_continues_while_the_database_is_unreachable(
         try:
             assert " SYNCD OK - " in watching.stdout.readline()
             server.stop("immediate")
-            said = next(line for line in watching.stdout if "CRITICAL" in line)
-            assert "cannot be reached" in said or "terminat" in said
+            critical = next(line for line in watching.stdout if "CRITICAL" in line)
+            assert "cannot be reached" in critical or "terminat" in critical
             server.start()
             assert next(line for line in watching.stdout if " SYNCD OK - " in line)
         finally:

@@ -59,8 +59,8 @@ def run_redirected(way: str, arguments: list[str]) -> tuple[int, str]:
         timeout=50,
         env={**os.environ, "SYNCD_SQUEEZELY_API_KEY": "sandbox-key"},
     )
-    *said, code = done.stderr.splitlines(keepends=True)
-    return int(code), "".join(said)
+    *errors, code = done.stderr.splitlines(keepends=True)
+    return int(code), "".join(errors)
 
 
 def test_a_full_disk_behind_standard_output_is_reported() -> None:

@@ -142,24 +142,24 @@ def test_the_prompt_lists_what_is_removed_and_what_stays(
     """Feeds and orders; "no" changes nothing; --print shows the same choice."""
     first, _ = feeds
     command = ["uninstall", "--as", shop.owner, "--config", str(first)]
-    asked = subprocess.run(
+    prompt = subprocess.run(
         [sys.executable, "-m", "syncd", *command],
         input="n\n",
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "feeds that are kept: second (2 orders since" in asked.stdout
-    assert "Forget which orders were sent: shop (2 orders since" in asked.stdout
-    asked = subprocess.run(
+    assert "feeds that are kept: second (2 orders since" in prompt.stdout
+    assert "Forget which orders were sent: shop (2 orders since" in prompt.stdout
+    prompt = subprocess.run(
         [sys.executable, "-m", "syncd", *command, "--all-feeds"],
         input="n\n",
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "kept: none, the ledger goes as a whole" in asked.stdout
-    assert "sent: second (2 orders since" in asked.stdout
+    assert "kept: none, the ledger goes as a whole" in prompt.stdout
+    assert "sent: second (2 orders since" in prompt.stdout
     printed = syncd(*command, "--print").stdout
     assert "DROP TABLE IF EXISTS\n    syncd" not in printed
     assert known(shop) == {"second": 2, "shop": 2}

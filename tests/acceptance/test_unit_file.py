@@ -40,8 +40,8 @@ def analyze(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_systemd_accepts_the_unit_without_warnings(unit: Path) -> None:
     """Unknown keys only warn; two keys newer than systemd 252 are excepted."""
     done = analyze("verify", unit)
-    said = [line for line in done.stderr.splitlines() if not NEWER.search(line)]
-    assert (done.returncode, said) == (0, [])
+    warnings = [line for line in done.stderr.splitlines() if not NEWER.search(line)]
+    assert (done.returncode, warnings) == (0, [])
 
 
 @WITH_SYSTEMD

@@ -43,10 +43,10 @@ def test_a_response_that_counts_proves_the_list_payload(
     assert not is_proven(run)
     result = run("verify", *EMAIL, "--yes", "--json")
     assert result.exit_code == 0, result.output
-    told = json.loads(result.output)
-    assert [len(trial["orderids"]) for trial in told["trials"]] == [1, 2]
-    assert told["verified"]["accepts_lists"] is True
-    posted = [order for trial in told["trials"] for order in trial["orderids"]]
+    facts = json.loads(result.output)
+    assert [len(trial["orderids"]) for trial in facts["trials"]] == [1, 2]
+    assert facts["verified"]["accepts_lists"] is True
+    posted = [order for trial in facts["trials"] for order in trial["orderids"]]
     assert [sandbox.book.posts(order) for order in posted] == [1, 1, 1]
     assert all(order.startswith("SYNCD-TEST-") for order in posted)
     assert is_proven(run)
@@ -172,8 +172,8 @@ def test_a_recorded_meaning_settles_what_waits_for_it(
     status = json.loads(run("status", "--json").output)
     assert STRANGE in status["endpoint_reason"]
     assert any("syncd verify" in str(r["next"]) for r in status["reasons"])
-    told = json.loads(run("verify", "--means", "success", "--json").output)
-    assert [(t["means"], t["delivered"], t["pending"]) for t in told] == [
+    facts = json.loads(run("verify", "--means", "success", "--json").output)
+    assert [(t["means"], t["delivered"], t["pending"]) for t in facts] == [
         ("success", 1, 0)
     ]
     (more,) = shop.confirm(1)

@@ -342,8 +342,8 @@ def test_touched_orders_without_a_time_are_logged(
     wal_shop.sql("INSERT INTO orders (confirmed_at) VALUES (NULL), ('infinity')")
     wait_until(lambda: "orders.without_time" in log.read_text(), 30)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    (told,) = [line for line in lines if line["event"] == "orders.without_time"]
-    assert (told["capture"], told["orders"]) == ("wal", 2)
+    (event,) = [line for line in lines if line["event"] == "orders.without_time"]
+    assert (event["capture"], event["orders"]) == ("wal", 2)
     assert sandbox.book.totals.orderids == 0
     wal_shop.sql("UPDATE orders SET confirmed_at = now()")
     wait_until(lambda: sandbox.book.totals.orderids == 2, 30)

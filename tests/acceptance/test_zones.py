@@ -107,8 +107,10 @@ def test_a_wrong_zone_is_reported_with_the_matching_one(
     while not alarms(zoneless_shop) and sold < ROUNDS * AT_ONCE:
         sold += sell(zoneless_shop)
     (reason,) = alarms(zoneless_shop)
-    told = rf"orders are stamped \d+ min {side} the moment they appear; .* probably UTC"
-    assert re.fullmatch(told, reason)
+    expected = (
+        rf"orders are stamped \d+ min {side} the moment they appear; .* probably UTC"
+    )
+    assert re.fullmatch(expected, reason)
     assert syncd("status", "--config", config).returncode == 1
     assert stamp_findings(config) >= {"orders.shifted"}
     syncd("reconcile", "--config", config)

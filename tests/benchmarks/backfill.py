@@ -1,4 +1,4 @@
-"""How fast past orders are sent, ledger and all, beside floors of the same run.
+"""The throughput of past orders with the ledger, beside floors of the same run.
 
     PYTHONPATH=tests python tests/benchmarks/backfill.py
 
@@ -42,11 +42,11 @@ def floor(stage: Stage, to: Sink, batch: int, what: str) -> dict[str, float]:
 
 def syncd(stage: Stage, to: Sink, batch: int, folder: Path) -> dict[str, float]:
     """Empty ledger, one backfill of all; then the daemon, from its start."""
-    stage.forget()
+    stage.reset_ledger()
     config = stage.configure(
         folder, to.endpoint, batch_size=batch, max_in_flight=IN_FLIGHT
     )
-    stage.ask_for_all(config)
+    stage.backfill_all(config)
     to.clear()
     at = started(stage, config)
     daemon = stage.shop.processes[-1]

@@ -1,4 +1,4 @@
-"""How much longer live orders take while a large backfill goes on beside them.
+"""The delay of live orders that a large backfill adds.
 
     PYTHONPATH=tests python tests/benchmarks/backfill_beside_live.py
 
@@ -44,7 +44,7 @@ class Turn:
 
 
 class Bench:
-    """A shop, its daemon, and a till that sells at a steady pace."""
+    """A shop, its daemon, and a session that sells at a steady rate."""
 
     def __init__(self, shop: Shop, sandbox: Sandbox, folder: Path, rate: str) -> None:
         self.shop = shop
@@ -65,7 +65,7 @@ class Bench:
         self.daemon.terminate()
         self.daemon.wait(30)
 
-    def steer(self, *arguments: str) -> None:
+    def change_backfill(self, *arguments: str) -> None:
         done = syncd("backfill", *arguments, "--config", self.config)
         assert done.returncode == 0, done.stderr
 
@@ -73,14 +73,14 @@ class Bench:
         return self.shop.batch_orders(lane="backfill", state="delivered")
 
     def sell(self, per_second: int, seconds: int) -> Turn:
-        """Confirm live orders at a steady pace."""
+        """Confirm live orders at a steady rate."""
         committed: dict[str, float] = {}
         before, began = self.sent(), time.monotonic()
-        with closing(psycopg.connect(self.shop.owner, autocommit=True)) as till:
+        with closing(psycopg.connect(self.shop.owner, autocommit=True)) as session:
             for number in range(per_second * seconds):
                 due = began + (number + random.random()) / per_second  # noqa: S311
                 time.sleep(max(0.0, due - time.monotonic()))
-                row = till.execute(
+                row = session.execute(
                     "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp()) "
                     "RETURNING id"
                 ).fetchone()
@@ -115,10 +115,10 @@ def measure(bench: Bench, name: str, rounds: int, seconds: int, rate: int) -> No
     idle, busy = Turn(), Turn()
     for _ in range(rounds):
         idle.add(bench.sell(rate, seconds))
-        bench.steer("resume")
+        bench.change_backfill("resume")
         time.sleep(6)
         busy.add(bench.sell(rate, seconds))
-        bench.steer("pause")
+        bench.change_backfill("pause")
         time.sleep(2)
     bench.stop()
     print(f"{name}: {len(idle.lag)} live orders, {busy.pace / rounds:.0f} past ones/s")
@@ -162,9 +162,9 @@ def main() -> None:
         first = benches["20/s"]
         assert syncd("run", "--once", "--config", first.config).returncode == 0
         began = time.monotonic()
-        first.steer("--from", "1460 days ago", "--yes")
+        first.change_backfill("--from", "1460 days ago", "--yes")
         print(f"planned {options.orders} orders in {time.monotonic() - began:.1f} s")
-        first.steer("pause")
+        first.change_backfill("pause")
         for name, bench in benches.items():
             measure(bench, name, options.rounds, options.seconds, options.rate)
         shop.close()

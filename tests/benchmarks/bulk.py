@@ -1,4 +1,4 @@
-"""An UPDATE of many rows: what the triggers cost, and what other ways would.
+"""An UPDATE of many rows: the cost of the triggers, and of alternatives.
 
     PYTHONPATH=tests python tests/benchmarks/bulk.py [ROWS]
 
@@ -45,8 +45,8 @@ def prepare(shop: Shop, way: str) -> None:
         shop.sql("SELECT pg_create_logical_replication_slot('bulk', 'pgoutput')")
 
 
-def once(shop: Shop, *settings: str) -> tuple[float, int]:
-    """Run it; return seconds and transaction ids."""
+def run_once(shop: Shop, *settings: str) -> tuple[float, int]:
+    """Run the UPDATE; return seconds and transaction ids."""
     with psycopg.connect(shop.owner, autocommit=True) as session:
         for setting in settings:
             session.execute(setting.encode())
@@ -71,10 +71,10 @@ def main() -> None:
             shop = Shop.open(server.dsn(name))
             prepare(shop, way)
             shop.confirm(rows)
-            runs = [once(shop) for _ in range(3)]
+            runs = [run_once(shop) for _ in range(3)]
             limit = ("SET temp_file_limit = '4MB'", "SET work_mem = '1MB'")
             try:
-                once(shop, *limit)
+                run_once(shop, *limit)
                 limited = "goes through"
             except psycopg.errors.ConfigurationLimitExceeded:
                 limited = "fails"

@@ -1,4 +1,4 @@
-"""What syncd costs the shop: its throughput, its locks, its vacuum.
+"""The cost of syncd for the shop: throughput, locks, vacuum.
 
     PYTHONPATH=tests python tests/benchmarks/checkout.py
 
@@ -110,7 +110,7 @@ def open_shop(settings: dict[str, str]) -> Iterator[tuple[Cluster, Shop]]:
         shop.close()
 
 
-def put_on(shop: Shop, variant: str) -> None:
+def install_trigger(shop: Shop, variant: str) -> None:
     """Install one variant of the trigger."""
     shop.sql("DROP TRIGGER IF EXISTS syncd_insert_shop ON orders")
     shop.sql("DROP TRIGGER IF EXISTS syncd_update_shop ON orders")
@@ -118,7 +118,7 @@ def put_on(shop: Shop, variant: str) -> None:
         return
     shop.listen("orders:id")
     if variant in {"nothing", "only a row"}:
-        put_bare(shop, ROW if variant == "only a row" else "")
+        install_bare_trigger(shop, ROW if variant == "only a row" else "")
         return
     (name, text), *_ = shop.rows(
         "SELECT proname, pg_get_functiondef(oid) FROM pg_proc "
@@ -133,8 +133,8 @@ def put_on(shop: Shop, variant: str) -> None:
             connection.execute(SQL(changed))
 
 
-def put_bare(shop: Shop, body: str) -> None:
-    """Put a trigger on instead that promises nothing."""
+def install_bare_trigger(shop: Shop, body: str) -> None:
+    """Install instead a trigger without any guarantee."""
     shop.sql(BARE.format(name="bare", body=body))
     for event in ("insert", "update"):
         shop.sql(
@@ -144,8 +144,8 @@ def put_bare(shop: Shop, body: str) -> None:
         )
 
 
-def take(shop: Shop, stop: threading.Event) -> None:
-    """Listen and empty the outbox, as the daemon would."""
+def empty_outbox(shop: Shop, stop: threading.Event) -> None:
+    """Listen and empty the outbox, as the daemon does."""
     with psycopg.connect(shop.owner, autocommit=True) as connection:
         connection.execute("LISTEN syncd_shop")
         while not stop.is_set():
@@ -182,7 +182,7 @@ def throughput(server: Cluster, script: Path, seconds: int) -> tuple[float, floa
 def cost(rounds: int, seconds: int) -> None:
     with open_shop(DURABLE) as (server, shop), tempfile.TemporaryDirectory() as folder:
         for variant in VARIANTS:
-            put_on(shop, variant)  # the outbox exists from here on
+            install_trigger(shop, variant)  # the outbox exists from here on
         for name, text in WORK.items():
             script = Path(folder) / f"{name}.sql"
             script.write_text(text)
@@ -191,9 +191,9 @@ def cost(rounds: int, seconds: int) -> None:
             }
             for _ in range(rounds):
                 for variant in VARIANTS:
-                    fill(shop, variant)
+                    reset_table(shop, variant)
                     stop = threading.Event()
-                    taker = threading.Thread(target=take, args=(shop, stop))
+                    taker = threading.Thread(target=empty_outbox, args=(shop, stop))
                     taker.start()
                     seen[variant].append(throughput(server, script, seconds))
                     stop.set()
@@ -212,12 +212,12 @@ END $$
 
 
 def alone(times: int = 12, updates: int = 1000) -> None:
-    """One session that waits for nothing: microseconds of each UPDATE, at best."""
+    """One session without contention: the best microseconds of each UPDATE."""
     print("one session, microseconds of an UPDATE with its COMMIT", flush=True)
     with open_shop(DURABLE) as (_, shop):
-        put_on(shop, "as it is")
+        install_trigger(shop, "as it is")
         for variant in VARIANTS:
-            fill(shop, variant)
+            reset_table(shop, variant)
             best = float("inf")
             with psycopg.connect(shop.owner, autocommit=True) as session:
                 session.execute("SET synchronous_commit = off")
@@ -230,13 +230,13 @@ def alone(times: int = 12, updates: int = 1000) -> None:
             print(f"  {variant:13s} {best / updates * 1e6:5.1f} us", flush=True)
 
 
-def fill(shop: Shop, variant: str) -> None:
-    """Begin each turn with the same table."""
-    put_on(shop, "none")
+def reset_table(shop: Shop, variant: str) -> None:
+    """Reset the table, so that each round starts with the same rows."""
+    install_trigger(shop, "none")
     shop.sql("TRUNCATE orders RESTART IDENTITY; TRUNCATE payments, history")
     shop.empty_outbox()
     shop.sql(f"INSERT INTO orders (total) SELECT 1 FROM generate_series(1, {ORDERS})")
-    put_on(shop, variant)
+    install_trigger(shop, variant)
     shop.sql("VACUUM ANALYZE orders")
     shop.sql("CHECKPOINT")
 
@@ -256,12 +256,12 @@ def report(name: str, seen: dict[str, list[tuple[float, float]]]) -> None:
 
 
 def locks(seconds: int) -> None:
-    """Install and remove the triggers beside 16 writers; tell how long it took."""
+    """Install and remove the triggers beside 16 writers; return the seconds it took."""
     with open_shop(DURABLE) as (server, shop), tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "update.sql"
         script.write_text(WORK["update"])
-        put_on(shop, "as it is")
-        fill(shop, "none")
+        install_trigger(shop, "as it is")
+        reset_table(shop, "none")
         writing = threading.Thread(target=throughput, args=(server, script, seconds))
         writing.start()
         time.sleep(1)
@@ -273,7 +273,7 @@ def locks(seconds: int) -> None:
             except TableBusyError:
                 continue  # half a second was not enough; the shop went on
             taken.append((time.monotonic() - began) * 1000)
-            put_on(shop, "none")
+            install_trigger(shop, "none")
             time.sleep(0.2)
         writing.join()
     print(
@@ -283,8 +283,8 @@ def locks(seconds: int) -> None:
     )
 
 
-def longest(orders: int) -> None:
-    """Watch syncd's transactions while it does everything at once."""
+def longest_transactions(orders: int) -> None:
+    """Measure syncd's longest transaction while it does everything at once."""
     with (
         stage(orders) as shop,
         sink() as to,
@@ -294,7 +294,7 @@ def longest(orders: int) -> None:
         shop.shop.listen("orders:id")
         reading = {"capture": "listen", "poll_interval": "200ms"}
         config = shop.configure(Path(folder) / "x", to.endpoint, reading)
-        shop.ask_for_all(config)
+        shop.backfill_all(config)
         started(shop, config)
         seen = 0.0
         while to.seen().events < orders:
@@ -315,7 +315,7 @@ def main() -> None:
         return
     cost(options.rounds, options.seconds)
     locks(options.seconds * 2)
-    longest(100_000)
+    longest_transactions(100_000)
 
 
 if __name__ == "__main__":

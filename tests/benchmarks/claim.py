@@ -1,12 +1,12 @@
-"""What a live order costs from the outbox to its receipt, beside the least it could.
+"""The cost of a live order from the outbox to its receipt, beside a minimal statement.
 
     PYTHONPATH=tests python tests/benchmarks/claim.py
 
 Orders are sold one by one; each is admitted and claimed (one exchange), settled, and
 the next due time is read. The floor is one statement that does only what no claim can
-do without: it takes the order out of the outbox, looks it up in the view and in the
+do without: it deletes the order from the outbox, finds it in the view and in the
 ledger, writes it, its batch (born `sending`) and its attempt with all their
-constraints, and reads its event. It tops no batch up, knows no uncertain, withdrawn or
+constraints, and reads its event. It extends no batch, has no uncertain, withdrawn or
 unreadable order, and no endpoint in trouble. CPU time is that of the server's process
 and of the client's thread, in milliseconds for an order.
 """
@@ -83,7 +83,7 @@ class Syncd:
 
 
 class Floor:
-    """Runs the least statement."""
+    """Runs the minimal statement."""
 
     def __init__(self, connection: psycopg.Connection, harness: Harness) -> None:
         self._connection = connection
@@ -136,7 +136,7 @@ def main() -> None:
 
 
 def turn(owner: psycopg.Connection, way: Syncd | Floor, orders: int) -> Costs:
-    """Sell and send orders one by one; return what sending them cost."""
+    """Sell and send orders one by one; return the cost of sending them."""
     costs = Costs(way.server)
     for _ in range(orders):
         owner.execute(SELL, {"number": f"C{time.time_ns()}"}, prepare=True)

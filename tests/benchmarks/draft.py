@@ -1,4 +1,4 @@
-"""How right `views draft` is: its views beside the hand-written ones, value by value.
+"""The accuracy of `views draft`: its views compared with hand-written ones, by value.
 
     PYTHONPATH=tests python tests/benchmarks/draft.py
 
@@ -67,7 +67,7 @@ def read(connection: psycopg.Connection[Any]) -> Views:
 
 
 def is_close(one: Decimal | None, other: Decimal | None) -> bool:
-    """Compare two amounts, as far as an event shows them."""
+    """Compare two amounts, to the precision of an event."""
     return one is not None and other is not None and abs(one - other) <= CENT
 
 
@@ -155,7 +155,7 @@ def compare(conninfo: str, shop: str) -> dict[str, str] | None:
 
 
 def results() -> Iterator[tuple[str, dict[str, str]]]:
-    """Judge all the shops that are at hand."""
+    """Judge every shop whose dump is available."""
     with cluster() as server:
         for number, shop in enumerate(SHOPS):
             server.sql(f"CREATE DATABASE d{number}")

@@ -1,9 +1,10 @@
-"""Floors: what the same work takes when nothing is kept, checked or promised.
+"""Floors: the cost of the same work without records, checks and guarantees.
 
 `pipe`: PostgreSQL builds the JSON from the tables themselves, one connection streams
 it, some threads POST the bytes. `loop`: a plain script with psycopg and requests, one
-POST after the other, its watermark the highest id (it loses what commits late). `hint`:
-each order's commit sends its event as a NOTIFY, a script POSTs it.
+POST after the other, its watermark the highest id (it loses late commits).
+`post_notifications`: each order's commit sends its event in a NOTIFY, a script POSTs
+it.
 """
 
 import http.client
@@ -45,7 +46,7 @@ SELECT p.order_key, p.orderid, p.email, p.currency, p.totalvalue::float8, p.prod
 
 
 def pipe(dsn: str, endpoint: str, *, orders: int, batch: int, in_flight: int) -> None:
-    """Send every order once, bytes as PostgreSQL made them."""
+    """Send every order once, with the bytes that PostgreSQL made."""
     bodies: queue.Queue[bytes | None] = queue.Queue(in_flight * 2)
     threads = [
         threading.Thread(target=_post_all, args=(endpoint, bodies))
@@ -79,7 +80,7 @@ def _post(connection: http.client.HTTPConnection, path: str, body: bytes) -> Non
 
 
 def loop(dsn: str, endpoint: str, *, batch: int) -> None:
-    """Send every order once, as a first script would."""
+    """Send every order once, as a naive script would."""
     session = requests.Session()
     last = 0
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -100,23 +101,23 @@ def loop(dsn: str, endpoint: str, *, batch: int) -> None:
             last = rows[-1][0]
 
 
-def hint(
+def post_notifications(
     dsn: str, endpoint: str, stop: threading.Event, ready: threading.Event
 ) -> None:
     """POST each event that a NOTIFY on the channel `floor` brings, until the stop."""
     parts = urlsplit(endpoint)
     connection = http.client.HTTPConnection(parts.netloc)
-    with psycopg.connect(dsn, autocommit=True) as ear:
-        ear.execute("LISTEN floor")
+    with psycopg.connect(dsn, autocommit=True) as listener:
+        listener.execute("LISTEN floor")
         ready.set()
         while not stop.is_set():
-            for notice in ear.notifies(timeout=0.2, stop_after=1):
+            for notice in listener.notifies(timeout=0.2, stop_after=1):
                 _post(connection, parts.path, notice.payload.encode())
     connection.close()
 
 
 def timed(action: "threading.Thread") -> float:
-    """Run a thread to its end; tell the seconds."""
+    """Run a thread to its end; return the seconds."""
     began = time.monotonic()
     action.start()
     action.join()

@@ -1,11 +1,11 @@
-"""What a look, a claim and an event cost as the tables grow, and how much memory.
+"""The cost of a poll, a claim and an event as the tables grow, and the memory.
 
     PYTHONPATH=tests python tests/benchmarks/growth.py
     PYTHONPATH=tests python tests/benchmarks/growth.py --no-backfill --sizes 20000000
 
-The orders table and a ledger that knows every order of it hold ever more; on each size
-the real statements of an idle poll, and of 20 live batches, are timed by the server
-(median of many), and the daemon's memory is read after it has sent a backfill.
+The orders table and a ledger that has all its orders grow; at each size the server
+times the real statements of an idle poll, and of 20 live batches (median of many), and
+the daemon's memory is read after it has sent a backfill.
 """
 
 import argparse
@@ -50,8 +50,8 @@ SELECT 1, o.id::text, o.confirmed_at, 1 + o.id / 100, 'poll'
 """
 
 
-def know(shop: Stage) -> None:
-    """Let the ledger have delivered every order, in batches of 100."""
+def fill_ledger(shop: Stage) -> None:
+    """Fill the ledger with every order, delivered in batches of 100."""
     step = 1_000_000
     with psycopg.connect(shop.shop.owner, autocommit=True) as connection:
         connection.execute(KNOWN, {"batches": shop.orders // 100 + 1})
@@ -70,7 +70,7 @@ def median_ms(action: Callable[[], object], times: int = TIMES) -> float:
     return statistics.median(taken)
 
 
-def looks(shop: Stage, settings: Settings) -> tuple[float, float]:
+def poll_and_claim_ms(shop: Stage, settings: Settings) -> tuple[float, float]:
     """Time an idle poll, and a claim with its settlement; milliseconds."""
     opened = open_feed(settings, Log(settings.feed), DEFAULTS, new_feed=False)
     capture = Components(opened, ErrorPolicy(opened.log)).capture_loop()
@@ -101,10 +101,10 @@ def looks(shop: Stage, settings: Settings) -> tuple[float, float]:
 
 
 def backfilled(shop: Stage, to: Sink, folder: Path) -> tuple[float, float, float]:
-    """Send every order; tell CPU microseconds an event, MB at half and at the end."""
-    shop.forget()
+    """Send every order; return CPU microseconds an event, MB at half and at the end."""
+    shop.reset_ledger()
     config = shop.configure(folder, to.endpoint, batch_size=1000, max_in_flight=4)
-    shop.ask_for_all(config)
+    shop.backfill_all(config)
     to.clear()
     started(shop, config)
     pid = shop.shop.processes[-1].pid
@@ -132,8 +132,8 @@ def main() -> None:
                 config = shop.configure(place, to.endpoint)
                 settings = configuration.load(config)
                 Pipeline.open(settings, Log(settings.feed)).close()
-                know(shop)
-                poll, claim = looks(shop, settings)
+                fill_ledger(shop)
+                poll, claim = poll_and_claim_ms(shop, settings)
                 print(
                     f"{size:10d} orders: poll {poll:5.2f} ms, claim {claim:5.2f} ms",
                     end="",

@@ -1,9 +1,9 @@
-"""What memory a daemon takes that sends live orders for hours, and a big transaction.
+"""The memory of a daemon that sends live orders for hours, and a big transaction.
 
     PYTHONPATH=tests python tests/benchmarks/hours.py --hours 3
 
-`listen` with default settings; orders are sold steadily, and at half time a great many
-are confirmed by one transaction. Megabytes resident, and orders sent so far.
+`listen` with default settings; orders are sold at a steady rate, and at half time a
+great many are confirmed by one transaction. Megabytes resident, and orders sent so far.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from support.postgres import wait_until
 
 from benchmarks import cpu
 from benchmarks.idle import resident
-from benchmarks.live import till
+from benchmarks.live import sell_in_session
 from benchmarks.sink import Sink, sink
 from benchmarks.stage import Stage, stage, started
 
@@ -41,9 +41,9 @@ def run(shop: Stage, to: Sink, folder: Path, options: argparse.Namespace) -> Non
     daemon = shop.shop.processes[-1]
     seconds = options.hours * 3600
     context = multiprocessing.get_context("spawn")
-    told = context.Queue()
-    arguments = (shop.shop.owner, 0, options.rate, seconds, "", told)
-    selling = context.Process(target=till, args=arguments)
+    results = context.Queue()
+    arguments = (shop.shop.owner, 0, options.rate, seconds, "", results)
+    selling = context.Process(target=sell_in_session, args=arguments)
     selling.start()
     for step in range(STEPS + 1):
         if step == STEPS // 2:
@@ -54,7 +54,7 @@ def run(shop: Stage, to: Sink, folder: Path, options: argparse.Namespace) -> Non
             flush=True,
         )
         time.sleep(seconds / STEPS)
-    sold = len(told.get(timeout=60)) + options.orders
+    sold = len(results.get(timeout=60)) + options.orders
     selling.join()
     wait_until(lambda: to.seen().events >= sold, 120)
     peak = Path(f"/proc/{daemon.pid}/status").read_text().partition("VmHWM:")[2]

@@ -1,8 +1,8 @@
-"""What a daemon takes that has nothing to do: processor time, memory, statements.
+"""The cost of an idle daemon: processor time, memory, statements.
 
     PYTHONPATH=tests python tests/benchmarks/idle.py
 
-Counted by the server's own log, BEGIN and COMMIT included, while nothing is sold.
+Counted in the server's own log, BEGIN and COMMIT included, while nothing is sold.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def measure(shop: Stage, folder: Path, capture: str, seconds: float) -> None:
     config = shop.configure(folder, "http://127.0.0.1:9/v1/track", {"capture": capture})
     started(shop, config)
     process = shop.shop.processes[-1]
-    # As if it had begun an hour ago: its first accounts, of all scopes, are made now.
+    # As if it had begun an hour ago: its first reconciliations, of all scopes, run now.
     shop.shop.shift("feed", timedelta(hours=-1), "floor_at")
     time.sleep(150)
     log = shop.server.data / "server.log"

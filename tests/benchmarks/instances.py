@@ -1,9 +1,9 @@
-"""How much two daemons on one ledger deliver, beside one, when the API is slow.
+"""The throughput of two daemons on one ledger, beside one, with a slow API.
 
     PYTHONPATH=tests python tests/benchmarks/instances.py
 
 Past orders, 100 to a request, one request in flight for each daemon, an API that takes
-50 ms for each answer. No order may come twice.
+50 ms for each response. No order may arrive twice.
 """
 
 import argparse
@@ -19,12 +19,12 @@ ANSWER_SECONDS = 0.05
 
 
 def measure(shop: Stage, to: Sink, folder: Path, daemons: int) -> float:
-    shop.forget()
+    shop.reset_ledger()
     configs = [
         shop.configure(folder / str(n), to.endpoint, batch_size=100)
         for n in range(daemons)
     ]
-    shop.ask_for_all(configs[0])
+    shop.backfill_all(configs[0])
     to.clear()
     for config in configs:
         started(shop, config)

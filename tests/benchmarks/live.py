@@ -5,7 +5,7 @@
 Orders are sold steadily by four sessions, 50 and 500 a second; from the return of each
 commit to the arrival of its event at a sink that answers at once. The floor sends the
 event itself in a NOTIFY of the shop's transaction, and a script POSTs it: nothing is
-kept, and what is sent while nobody listens is lost. The peer is a queue that keeps a
+stored, and events sent while no one listens are lost. For comparison a queue with a
 row per order (`--pgqueuer PYTHON`, one that has pgqueuer and asyncpg): the shop's
 transaction enqueues the event. CPU time in milliseconds for an order is that of the
 worker, and of the server with the shop's sessions. Compare within one run only.
@@ -33,7 +33,7 @@ from benchmarks import cpu, floors
 from benchmarks.sink import Sink, sink
 from benchmarks.stage import SELL, Stage, stage, started
 
-TILLS = 4
+SESSIONS = 4
 EVENT = """
 json_build_object('events', json_build_array(
          json_build_object('event', 'Purchase', 'orderid', o.number, 'email', o.email,
@@ -56,10 +56,10 @@ DROP FUNCTION fn_pgqueuer_changed CASCADE;
 INDEX = "CREATE INDEX IF NOT EXISTS orders_number ON orders (number)"
 
 
-def till(
-    dsn: str, number: int, rate: float, seconds: float, notice: str, told: object
+def sell_in_session(
+    dsn: str, number: int, rate: float, seconds: float, notice: str, results: object
 ) -> None:
-    """Sell at a steady pace, in step with nothing; tell when each was committed."""
+    """Sell at random moments at a steady rate; put the commit times into the queue."""
     committed: dict[str, float] = {}
     chance = random.Random(number)  # noqa: S311
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -74,29 +74,32 @@ def till(
                     connection.execute(notice.encode(), {"number": name}, prepare=True)
             committed[name] = time.time()
             sold += 1
-    told.put(committed)  # type: ignore[attr-defined]
+    results.put(committed)  # type: ignore[attr-defined]
 
 
 def sell(dsn: str, rate: float, seconds: float, notice: str = "") -> dict[str, float]:
-    """Sell from several sessions; give the time of each order's commit."""
+    """Sell from several sessions; return the time of each order's commit."""
     context = multiprocessing.get_context("spawn")
-    told = context.Queue()
-    tills = [
-        context.Process(target=till, args=(dsn, n, rate / TILLS, seconds, notice, told))
-        for n in range(TILLS)
+    results = context.Queue()
+    processes = [
+        context.Process(
+            target=sell_in_session,
+            args=(dsn, n, rate / SESSIONS, seconds, notice, results),
+        )
+        for n in range(SESSIONS)
     ]
-    for process in tills:
+    for process in processes:
         process.start()
     committed: dict[str, float] = {}
-    for _ in tills:
-        committed |= told.get(timeout=seconds + 60)
-    for process in tills:
+    for _ in processes:
+        committed |= results.get(timeout=seconds + 60)
+    for process in processes:
         process.join()
     return committed
 
 
 def delays(to: Sink, committed: dict[str, float]) -> list[float]:
-    """Wait until all have arrived; give the milliseconds that each took, sorted."""
+    """Wait until all have arrived; return the sorted milliseconds that each took."""
     wait_until(lambda: to.seen().events >= len(committed), 60)
     seen = to.seen(each=True)
     assert committed.keys() <= seen.arrivals.keys()
@@ -105,11 +108,13 @@ def delays(to: Sink, committed: dict[str, float]) -> list[float]:
 
 
 @contextmanager
-def hearing(dsn: str, endpoint: str) -> Iterator[int]:
-    """Run the floor's script in a process of its own; give its number."""
+def running_floor(dsn: str, endpoint: str) -> Iterator[int]:
+    """Run the floor's script in a process of its own; yield its pid."""
     context = multiprocessing.get_context("spawn")
     stop, ready = context.Event(), context.Event()
-    process = context.Process(target=floors.hint, args=(dsn, endpoint, stop, ready))
+    process = context.Process(
+        target=floors.post_notifications, args=(dsn, endpoint, stop, ready)
+    )
     process.start()
     assert ready.wait(30)
     assert process.pid
@@ -119,8 +124,8 @@ def hearing(dsn: str, endpoint: str) -> Iterator[int]:
 
 
 @contextmanager
-def queueing(dsn: str, endpoint: str, python: str) -> Iterator[int]:
-    """Run the peer's worker, over an empty queue; give its process's number."""
+def running_queue(dsn: str, endpoint: str, python: str) -> Iterator[int]:
+    """Run the worker of the other queue, without jobs; yield its pid."""
     worker = Path(__file__).with_name("pgqueuer_worker.py")
     info = psycopg.conninfo.conninfo_to_dict(dsn)
     names = {
@@ -152,7 +157,7 @@ def queueing(dsn: str, endpoint: str, python: str) -> Iterator[int]:
 def daemon(
     shop: Stage, folder: Path, endpoint: str, capture: str, interval: str
 ) -> Iterator[int]:
-    """Run syncd, started and quiet; give its process's number."""
+    """Run syncd until it is started and idle; yield its pid."""
     reading = {"capture": capture, "poll_interval": interval}
     config = shop.configure(folder, endpoint, reading)
     started(shop, config)
@@ -165,7 +170,7 @@ def daemon(
 
 @dataclass(frozen=True)
 class Turn:
-    """What one subject took once: sorted delays, CPU time for an order; in ms."""
+    """One measurement of a subject: sorted delays, CPU time for an order; in ms."""
 
     delays: list[float]
     worker: float
@@ -183,10 +188,10 @@ def turn(
     dsn = shop.shop.owner
     notice = ""
     if what == "floor":
-        subject, notice = hearing(dsn, to.endpoint), NOTIFY
+        subject, notice = running_floor(dsn, to.endpoint), NOTIFY
     elif what.startswith("queue"):
         python = what.removeprefix("queue ")
-        subject, notice = queueing(dsn, to.endpoint, python), ENQUEUE
+        subject, notice = running_queue(dsn, to.endpoint, python), ENQUEUE
     else:
         capture, _, interval = what.partition(" ")
         subject = daemon(shop, folder, to.endpoint, capture, interval or "1s")
@@ -231,7 +236,7 @@ def main() -> None:
 
 
 def prepare(shop: Stage, what: str) -> None:
-    """Have the triggers there for `listen` only, and a new slot for `wal`."""
+    """Install the triggers for `listen` only, and a new slot for `wal`."""
     if what == "wal":
         install_wal(shop.shop, "orders:id", recreate=True)
     if what == "listen":

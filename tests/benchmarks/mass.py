@@ -1,9 +1,9 @@
-"""Millions of orders that become visible at once, and live orders meanwhile.
+"""Millions of orders that become visible at once, with live orders meanwhile.
 
     python tests/benchmarks/mass.py [--orders 4000000] [--same]
 
 Prints how long the capture of all took, how long live orders waited for theirs, and
-the memory that the capturing process needed at most. With --same all have one time.
+the peak memory of the capturing process. With --same all have one time.
 """
 
 import argparse
@@ -53,8 +53,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--orders", type=int, default=4_000_000)
     parser.add_argument("--same", action="store_true")
-    asked = parser.parse_args()
-    step = "0 s" if asked.same else "50 us"
+    arguments = parser.parse_args()
+    step = "0 s" if arguments.same else "50 us"
     with cluster() as server:
         server.sql("CREATE DATABASE shop")
         shop = Shop.open(server.dsn("shop"))
@@ -70,7 +70,7 @@ def main() -> None:
             shop.sql(
                 "INSERT INTO orders (confirmed_at) "
                 f"SELECT now() - interval '1 s' - n * interval '{step}' "
-                f"FROM generate_series(1, {asked.orders}) AS n"
+                f"FROM generate_series(1, {arguments.orders}) AS n"
             )
             started = time.perf_counter()
             waits = capture(shop, poll)

@@ -1,4 +1,4 @@
-"""What a poll costs while a transaction of the shop's stays open.
+"""The cost of a poll while a transaction of the shop stays open.
 
     python tests/benchmarks/open_window.py [--orders 100000]
 
@@ -58,7 +58,7 @@ def main() -> None:
         shop = Shop.open(server.dsn("shop"))
         with (
             closing(Database(shop.dsn)) as database,
-            closing(psycopg.connect(shop.owner)) as till,
+            closing(psycopg.connect(shop.owner)) as session,
         ):
             source = Source(database, "syncd.confirmed_orders", "syncd.purchases")
             feed = FeedStore(Connections(database, database), "shop").start(
@@ -70,7 +70,7 @@ def main() -> None:
             )
             poll.poll()
             idle = measure(poll)
-            till.execute("SELECT now()")
+            session.execute("SELECT now()")
             shop.set_watermark(ago(hours=4))
             shop.sql(
                 "INSERT INTO orders (confirmed_at) SELECT now() - interval '10 min' - "

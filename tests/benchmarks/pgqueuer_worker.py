@@ -1,9 +1,9 @@
-"""The worker of a queue that keeps a row per order: the peer in `live.py`.
+"""The worker of a queue with a row per order, with which `live.py` compares syncd.
 
     PGHOST=… PGDATABASE=… PYTHON tests/benchmarks/pgqueuer_worker.py ENDPOINT
 
 PYTHON is any that has pgqueuer and asyncpg; the project needs neither. It installs the
-queue, says `ready`, and POSTs each job's event until it is told to end.
+queue, prints `ready`, and POSTs each job's event until it is terminated.
 """
 
 # pyright: reportMissingImports=false

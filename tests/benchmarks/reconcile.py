@@ -1,10 +1,10 @@
-"""How long an account of many orders takes, and how much memory the daemon needs.
+"""The duration of a reconciliation of many orders, and the daemon's memory.
 
     python tests/benchmarks/reconcile.py [ORDERS]
 
 Seeds a shop and a delivered ledger in a PostgreSQL of its own, once beside each
-other and once in two databases, then makes the account of everything. Then starts a
-feed over as many old orders, and makes the account of those.
+other and once in two databases, then reconciles everything. Then starts a feed over
+as many initial orders, and reconciles those.
 """
 
 import resource
@@ -33,7 +33,7 @@ SELECT now() - n * interval '15 s' FROM generate_series(1, {orders}) AS n
 
 
 def measure(dsn: str, state: str, orders: int) -> None:
-    """Make the account of everything, then of the last hours; print a line of each."""
+    """Reconcile everything, then the last hours; print a line for each."""
     role = str(psycopg.conninfo.conninfo_to_dict(dsn)["user"])
     started = FeedHarness(Shop("", role, dsn, state or None), page=PAGE_ORDERS)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -56,7 +56,7 @@ def measure(dsn: str, state: str, orders: int) -> None:
 
 
 def measure_start(dsn: str, state: str, orders: int) -> None:
-    """Start a feed over old orders, then make their account; print a line."""
+    """Start a feed over initial orders, then reconcile them; print a line."""
     role = str(psycopg.conninfo.conninfo_to_dict(dsn)["user"])
     begin = time.perf_counter()
     started = FeedHarness(Shop("", role, dsn, state or None), page=PAGE_ORDERS)
@@ -74,19 +74,19 @@ def measure_start(dsn: str, state: str, orders: int) -> None:
         assert not started.ledger.admit(
             started.source.of_keys(keys), "listen", size=100
         ).orders
-        looked = time.perf_counter() - begin
+        first = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     where = "two databases" if state else "one database"
     print(  # a script
         f"{where}: a start over {orders:,} old orders in {start:.1f} s, {size} kB; "
         f"their account in {seconds:.1f} s; 1,000 of them admitted to nothing in "
-        f"{looked * 1000:.0f} ms; peak {peak / 1024:.0f} MB"
+        f"{first * 1000:.0f} ms; peak {peak / 1024:.0f} MB"
     )
     started.close()
 
 
 def seed_old(server: Cluster, orders: int, *, apart: bool) -> tuple[str, str]:
-    """Make a shop with old orders and an empty ledger."""
+    """Make a shop with initial orders and an empty ledger."""
     name, beside = ("apart0", "state0") if apart else ("beside0", "beside0")
     server.sql(f"CREATE DATABASE {name}")
     if apart:
@@ -99,7 +99,7 @@ def seed_old(server: Cluster, orders: int, *, apart: bool) -> tuple[str, str]:
 
 
 def seed(server: Cluster, orders: int, *, apart: bool) -> tuple[str, str]:
-    """Make a shop with its delivered ledger; give the two connection strings."""
+    """Make a shop with its delivered ledger; return the two connection strings."""
     name, beside = ("apart", "state") if apart else ("beside", "beside")
     server.sql(f"CREATE DATABASE {name}")
     if apart:
@@ -135,7 +135,7 @@ def seed(server: Cluster, orders: int, *, apart: bool) -> tuple[str, str]:
 
 
 def main() -> None:
-    """Measure both, each in a process of its own, so that the peaks are their own."""
+    """Measure both, each in a process of its own, so that each has its own peak."""
     if sys.argv[1:2] == ["--measure"]:
         measure(sys.argv[2], sys.argv[3], int(sys.argv[4]))
         return

@@ -1,9 +1,9 @@
-"""How long a report over a big ledger takes, and how large page and process become.
+"""The duration of a report over a big ledger, its size, and the process's memory.
 
     PYTHONPATH=tests python tests/benchmarks/report.py [ORDERS]
 
-Seeds a ledger with orders of the last 30 days in a PostgreSQL of its own, and has the
-real command make the page of a month and of a day.
+Seeds a ledger with orders of the last 30 days in a PostgreSQL of its own, and runs the
+real command for the page of a month and of a day.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What the unit costs on a real systemd, with the settings that it comes with.
+"""The cost of the unit on a real systemd, with its shipped settings.
 
 As root: `PYTHONPATH=tests python tests/benchmarks/service.py`
 """

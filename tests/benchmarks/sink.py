@@ -1,6 +1,6 @@
-"""An API that takes whatever comes: as little work as an HTTP server can do.
+"""An API that accepts everything, with as little work as an HTTP server can do.
 
-It answers each POST after a fixed time, counts the events, and remembers when the
+It responds to each POST after a fixed time, counts the events, and records when the
 first and the last came, or when each order did. Runs as a process of its own.
 """
 
@@ -24,9 +24,9 @@ _ORDER = re.compile(rb'"orderid" ?: ?"([^"]+)"')
 
 
 @dataclass
-class _Book:
-    seconds: float  # until each answer
-    each: bool  # note each order's arrival
+class _ReceivedEvents:
+    seconds: float  # before each response
+    each: bool  # record each order's arrival
     events: int = 0
     first: float = 0.0
     last: float = 0.0
@@ -51,8 +51,8 @@ class _Book:
         return count
 
 
-class _Peer(asyncio.Protocol):
-    def __init__(self, book: _Book) -> None:
+class _Connection(asyncio.Protocol):
+    def __init__(self, book: _ReceivedEvents) -> None:
         self._book = book
         self._buffer = bytearray()
         self._wanted = 0
@@ -85,9 +85,9 @@ class _Peer(asyncio.Protocol):
         book = self._book
         if head.startswith(b"GET /clear"):
             book.clear()
-        told = [book.events, book.first, book.last, book.repeats]
+        counted = [book.events, book.first, book.last, book.repeats]
         arrivals = book.arrivals if head.startswith(b"GET /each") else {}
-        self._write(json.dumps([*told, arrivals]).encode())
+        self._write(json.dumps([*counted, arrivals]).encode())
 
     def _later(self, content: bytes) -> None:
         if self._book.seconds:
@@ -105,9 +105,9 @@ class _Peer(asyncio.Protocol):
 
 def _serve(listener: socket.socket, seconds: float, *, each: bool) -> None:
     async def forever() -> None:
-        book = _Book(seconds, each)
+        book = _ReceivedEvents(seconds, each)
         loop = asyncio.get_running_loop()
-        await loop.create_server(lambda: _Peer(book), sock=listener)
+        await loop.create_server(lambda: _Connection(book), sock=listener)
         await asyncio.Event().wait()
 
     with contextlib.suppress(KeyboardInterrupt):
@@ -116,7 +116,7 @@ def _serve(listener: socket.socket, seconds: float, *, each: bool) -> None:
 
 @dataclass(frozen=True)
 class Seen:
-    """What came: events, when the first and last did (Unix seconds), repeats."""
+    """What arrived: events, times of the first and last (Unix seconds), repeats."""
 
     events: int
     first: float
@@ -136,12 +136,12 @@ class Sink:
     endpoint: str
 
     def seen(self, *, each: bool = False) -> Seen:
-        return self._ask("each" if each else "seen")
+        return self._query("each" if each else "seen")
 
     def clear(self) -> None:
-        self._ask("clear")
+        self._query("clear")
 
-    def _ask(self, what: str) -> Seen:
+    def _query(self, what: str) -> Seen:
         url = self.endpoint.replace("v1/track", what)
         with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - loopback
             return Seen(*json.load(answer))
@@ -149,7 +149,7 @@ class Sink:
 
 @contextmanager
 def sink(seconds: float = 0.0, *, each: bool = False) -> Iterator[Sink]:
-    """Run a sink that answers after `seconds`."""
+    """Run a sink that responds after `seconds`."""
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
         port = listener.getsockname()[1]
         context = multiprocessing.get_context("fork")

@@ -1,4 +1,4 @@
-"""What the benchmarks play on: a durable server, a shop with orders and their lines."""
+"""The environment of the benchmarks: a durable server, a shop with orders and lines."""
 
 import os
 import time
@@ -12,7 +12,7 @@ from support.command import syncd
 from support.postgres import SETTINGS, Cluster, cluster, wait_until
 from support.shop import Shop
 
-os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # as systemd/syncd.service has it
+os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # as in systemd/syncd.service
 DURABLE = {
     **SETTINGS,
     "fsync": "on",
@@ -119,8 +119,8 @@ class Stage:
         config.write_text(f'{text}\n[backfill]\nrate = "unlimited"\n')
         return config
 
-    def forget(self) -> None:
-        """Make the ledger as new."""
+    def reset_ledger(self) -> None:
+        """Empty the ledger."""
         self.shop.sql(
             "TRUNCATE syncd.feed, syncd.ledger, syncd.batch, syncd.attempt, "
             "syncd.order_move, syncd.fingerprint RESTART IDENTITY CASCADE"
@@ -128,15 +128,15 @@ class Stage:
         self.shop.sql("VACUUM ANALYZE")
         self.shop.sql("CHECKPOINT")
 
-    def ask_for_all(self, config: Path) -> None:
-        """Start the feed and ask for every past order."""
+    def backfill_all(self, config: Path) -> None:
+        """Start the feed, and a backfill of every past order."""
         done = syncd("run", "--once", "--config", config)
         assert done.returncode == 0, done.stderr
         done = syncd("backfill", "--from", "1460 days ago", "--yes", "--config", config)
         assert done.returncode == 0, done.stderr
 
     def delivered(self) -> int:
-        """Count the orders that the ledger calls delivered."""
+        """Count the orders that are delivered in the ledger."""
         return self.shop.batch_orders(state="delivered")
 
 
@@ -167,7 +167,7 @@ def stage(
 
 
 def started(stage: Stage, config: Path) -> float:
-    """Start the daemon; tell when, in Unix seconds, once it says that it runs."""
+    """Start the daemon; return when it had started, in Unix seconds."""
     log = config.with_suffix(".log")
     log.write_text("")
     at = time.time()

@@ -1,10 +1,10 @@
-"""What a look of `syncd status` costs at a large ledger, and a fingerprint at delivery.
+"""The cost of `syncd status` with a large ledger, and of a fingerprint at delivery.
 
     python tests/benchmarks/status.py [ORDERS]
 
 Seeds a delivered ledger in a PostgreSQL of its own, with a queue and some exceptions:
 once in batches of 100 orders, once one order each, which is the worst for a shop whose
-orders come singly. The median of some looks is told.
+orders come singly. Prints the median of some reads.
 """
 
 import statistics
@@ -51,7 +51,7 @@ EVENT = {
 
 
 def median_ms(action: Callable[[], object], times: int = 15) -> float:
-    """Run it again and again."""
+    """Return the median duration of an action."""
     taken = []
     for _ in range(times):
         begin = time.perf_counter()
@@ -92,8 +92,8 @@ def seed(shop: Shop, orders: int, size: int) -> None:
     shop.sql("ANALYZE")
 
 
-def look(server: Cluster, orders: int, size: int) -> None:
-    """Seed a ledger; print what the first look and those of a watch cost."""
+def measure_status(server: Cluster, orders: int, size: int) -> None:
+    """Seed a ledger; print the cost of the first read and of those of a watch."""
     name = f"batches_of_{size}"
     server.sql(f"CREATE DATABASE {name}")
     shop = Shop.open(server.dsn(name))
@@ -126,8 +126,8 @@ def seal() -> None:
     print(f"a fingerprint: {micros:.0f} us of processor, at most 100 a second")
 
 
-def noting() -> None:
-    """Print what delivery itself does for each order: it remembers the event."""
+def measure_recording() -> None:
+    """Print the cost of recording the event, for each order of a delivery."""
     key = KEY["SYNCD_SQUEEZELY_API_KEY"]
     noted = Fingerprints(None, None, "", FingerprintKey.of(key))  # type: ignore[arg-type]  # unused
     purchases = [(str(n), Event.of(EVENT | {"orderid": str(n)})) for n in range(100)]
@@ -155,10 +155,10 @@ def main() -> None:
     """Measure."""
     orders = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     seal()
-    noting()
+    measure_recording()
     with cluster() as server:
         for size in (100, 1):
-            look(server, orders, size)
+            measure_status(server, orders, size)
 
 
 if __name__ == "__main__":

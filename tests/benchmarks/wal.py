@@ -1,11 +1,11 @@
-"""How soon `capture = "wal"` has an order sent, and how many it takes in.
+"""How soon `capture = "wal"` sends an order, and how many it captures a second.
 
     PYTHONPATH=tests python tests/benchmarks/wal.py latency
     PYTHONPATH=tests python tests/benchmarks/wal.py intake
 
-`latency` confirms orders steadily: from the commit's return to the arrival of the POST.
-`intake` lets a daemon find 100,000 orders waiting in its slot, confirmed in one
-transaction, then one by one: from its start until the ledger has them.
+`latency` confirms orders at a steady rate: from the commit's return to the arrival of
+the POST. `intake` lets a daemon find 100,000 orders waiting in its slot, confirmed in
+one transaction, then one by one: from its start until the ledger has them.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def stop(shop: Shop) -> None:
 def latency(per_second: int, seconds: int) -> None:
     with (
         opened_shop() as (shop, sandbox, config),
-        psycopg.connect(shop.owner, autocommit=True) as till,
+        psycopg.connect(shop.owner, autocommit=True) as session,
     ):
         start(shop, config)
         time.sleep(2)
@@ -64,7 +64,7 @@ def latency(per_second: int, seconds: int) -> None:
         began = time.monotonic()
         for number in range(per_second * seconds):
             time.sleep(max(0.0, began + number / per_second - time.monotonic()))
-            row = till.execute(
+            row = session.execute(
                 "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp()) "
                 "RETURNING id"
             ).fetchone()
@@ -77,10 +77,10 @@ def latency(per_second: int, seconds: int) -> None:
             for order in committed
             if (at := sandbox.book.first_received_at(order)) is not None
         )
-        heard = shop.captured("wal")
+        captured = shop.captured("wal")
     share = [waits[int(len(waits) * p)] for p in (0.5, 0.9, 0.99)]
     print(
-        f"{len(waits)} orders at {per_second}/s, {heard} of them by wal: "
+        f"{len(waits)} orders at {per_second}/s, {captured} of them by wal: "
         f"p50 {share[0]:.1f} ms, p90 {share[1]:.1f} ms, p99 {share[2]:.1f} ms, "
         f"max {waits[-1]:.1f} ms"
     )
@@ -90,8 +90,8 @@ def confirm_singly(shop: Shop, orders: int) -> None:
     """Confirm orders in a transaction each, from several sessions."""
 
     def confirm() -> None:
-        with psycopg.connect(shop.owner, autocommit=True) as till:
-            till.execute(
+        with psycopg.connect(shop.owner, autocommit=True) as session:
+            session.execute(
                 "DO 'BEGIN FOR i IN 1.." + str(orders // WRITERS) + " LOOP "
                 "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp()); "
                 "COMMIT; END LOOP; END'"

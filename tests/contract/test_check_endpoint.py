@@ -222,9 +222,9 @@ def test_a_proxy_receives_only_a_connect_request(
     assert set(found) == {"endpoint.reached", "tls.trusted"}
     assert f"through the proxy 127.0.0.1:{proxy.port}" in found["tls.trusted"].message
     assert "hunter2" not in str(found)
-    (asked,) = proxy.received
-    assert asked.startswith(f"CONNECT 127.0.0.1:{server.port} ".encode())
-    assert b"Proxy-Authorization: Basic bWU6aHVudGVyMg==" in asked
+    (request,) = proxy.received
+    assert request.startswith(f"CONNECT 127.0.0.1:{server.port} ".encode())
+    assert b"Proxy-Authorization: Basic bWU6aHVudGVyMg==" in request
     wait_until(lambda: server.received == [b""])
 
 

@@ -82,7 +82,7 @@ def accepted_orders(sandbox: Sandbox) -> list[str]:
     return [p.orderid for p in sandbox.book.purchases() if p.posts]
 
 
-def raw(sandbox: Sandbox) -> bytes:
+def raw_response(sandbox: Sandbox) -> bytes:
     """Send one event over a bare socket, and read the response until the end."""
     host, port = sandbox.url.removeprefix("http://").split(":")
     body = json.dumps(event()).encode()
@@ -238,10 +238,10 @@ def test_server_errors_are_empty_or_html(sandbox: Sandbox, status: int) -> None:
 def test_a_drop_is_a_close_or_a_reset(sandbox: Sandbox, fault: str) -> None:
     """The client sees an end of the stream, or a reset."""
     sandbox.fail(fault)
-    assert raw(sandbox) == b""
+    assert raw_response(sandbox) == b""
     sandbox.fail(fault, reset=True)
     with pytest.raises(ConnectionResetError):
-        raw(sandbox)
+        raw_response(sandbox)
     assert sandbox.book.posts("W-1") == (2 if fault == "accept-then-drop" else 0)
 
 
@@ -279,7 +279,7 @@ def test_a_dripping_response_is_slow_and_complete(sandbox: Sandbox) -> None:
     """No single read waits long, but the whole does."""
     sandbox.fail("slow-drip", bytes_per_second=400)
     began = time.monotonic()
-    answer = raw(sandbox)
+    answer = raw_response(sandbox)
     assert answer.endswith(b'\r\n\r\n{"success": true}')
     assert time.monotonic() - began >= (len(answer) - 8) / 400
 
@@ -348,7 +348,7 @@ def test_a_huge_response_is_a_valid_success(sandbox: Sandbox) -> None:
 def test_a_truncated_response_ends_too_soon(sandbox: Sandbox) -> None:
     """Content-Length exceeds what is sent."""
     sandbox.fail("truncated", missing_bytes=3)
-    head, _, body = raw(sandbox).partition(b"\r\n\r\n")
+    head, _, body = raw_response(sandbox).partition(b"\r\n\r\n")
     assert b"Content-Length: 17" in head
     assert body == b'{"success": tr'
 
@@ -356,7 +356,7 @@ def test_a_truncated_response_ends_too_soon(sandbox: Sandbox) -> None:
 def test_an_understated_length_leaves_bytes_unread(sandbox: Sandbox) -> None:
     """More bytes follow than Content-Length."""
     sandbox.fail("understated-length", surplus_bytes=3)
-    head, _, body = raw(sandbox).partition(b"\r\n\r\n")
+    head, _, body = raw_response(sandbox).partition(b"\r\n\r\n")
     assert b"Content-Length: 14" in head
     assert body == b'{"success": true}'
 

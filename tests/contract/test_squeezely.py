@@ -101,11 +101,11 @@ def test_an_incomplete_response_may_have_been_accepted(
     """The client gives up at about the timeout of one second, not later."""
     sandbox.fail(fault, **options)
     started = time.monotonic()
-    silence = api.post(encode([SENT], "events"))
+    no_response = api.post(encode([SENT], "events"))
     assert time.monotonic() - started < 4
-    assert isinstance(silence, NoResponse)
-    assert silence.taken
-    assert "sandbox-key" not in silence.reason
+    assert isinstance(no_response, NoResponse)
+    assert no_response.taken
+    assert "sandbox-key" not in no_response.reason
 
 
 def test_a_missing_endpoint_has_accepted_nothing(
@@ -113,6 +113,6 @@ def test_a_missing_endpoint_has_accepted_nothing(
 ) -> None:
     """That is certain, so it is no possible repeat."""
     sandbox.stop()
-    silence = api.post(encode([SENT], "events"))
-    assert isinstance(silence, NoResponse)
-    assert not silence.taken
+    no_response = api.post(encode([SENT], "events"))
+    assert isinstance(no_response, NoResponse)
+    assert not no_response.taken

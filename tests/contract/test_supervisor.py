@@ -28,8 +28,8 @@ def test_a_repeated_status_is_not_sent_again(tmp_path: Path) -> None:
             notifier.extend()
         notifier.status("lag 1 s")
         wait_until(lambda: len(listening.datagrams) == 4)
-    said = ["STATUS=lag 0 s", "WATCHDOG=1", "EXTEND_TIMEOUT_USEC=10000000"]
-    assert listening.datagrams == [[line] for line in [*said, "STATUS=lag 1 s"]]
+    sent = ["STATUS=lag 0 s", "WATCHDOG=1", "EXTEND_TIMEOUT_USEC=10000000"]
+    assert listening.datagrams == [[line] for line in [*sent, "STATUS=lag 1 s"]]
 
 
 @pytest.mark.parametrize(
@@ -121,10 +121,10 @@ def test_a_component_that_has_ended_is_not_expected() -> None:
 def test_a_component_that_backs_off_reports_progress() -> None:
     """It is not stuck; outside a watched thread the report has no effect."""
     report_progress()
-    said: list[float] = []
-    with watched(said.append):
+    reported: list[float] = []
+    with watched(reported.append):
         report_progress(7.0)
-    assert said == [7.0]
+    assert reported == [7.0]
     reactions = ErrorPolicy(Log("shop"))
     reactions.react("capture", DatabaseUnavailableError("it is gone", "Wait."))
     assert reactions.is_failing("capture")

@@ -207,12 +207,12 @@ def test_a_slow_peer_is_disconnected_at_the_deadline(
     endpoint = f"{scheme}://127.0.0.1:{stage.port}/"
     api = api_of(tmp_path, endpoint, authority, seconds=SECONDS)
     try:
-        silence = post_in_time(api, body)
+        no_response = post_in_time(api, body)
     finally:
         api.close()
         stage.close()
-    said = "no answer in time" if sent else "not sent in time"
-    assert silence == NoResponse(said, taken=True)
+    reason = "no answer in time" if sent else "not sent in time"
+    assert no_response == NoResponse(reason, taken=True)
 
 
 def drip_hello(stage: ScriptedServer, connection: socket.socket) -> None:
@@ -229,11 +229,11 @@ def test_a_slow_handshake_is_ended_and_nothing_was_accepted(
     stage = ScriptedServer(play)
     api = api_of(tmp_path, f"https://127.0.0.1:{stage.port}/", seconds=SECONDS)
     try:
-        silence = post_in_time(api, SMALL)
+        no_response = post_in_time(api, SMALL)
     finally:
         api.close()
         stage.close()
-    assert silence == NoResponse("not sent in time", taken=False)
+    assert no_response == NoResponse("not sent in time", taken=False)
 
 
 def test_addresses_that_do_not_respond_share_the_deadline(
@@ -287,19 +287,21 @@ def test_an_untrusted_certificate_gets_no_order(
     """Of an unknown authority, or for another name."""
     endpoint = f"https://{host}:{echo.port}/"
     api = api_of(tmp_path, endpoint, authority if is_known else None)
-    silence = api.post(SMALL)
+    no_response = api.post(SMALL)
     api.close()
-    assert isinstance(silence, NoResponse)
-    assert "certificate" in silence.reason
-    assert not silence.taken
+    assert isinstance(no_response, NoResponse)
+    assert "certificate" in no_response.reason
+    assert not no_response.taken
 
 
 def test_an_unknown_host_has_accepted_nothing(tmp_path: Path) -> None:
     """The name does not resolve."""
     api = api_of(tmp_path, "https://nowhere.invalid/")
-    silence = api.post(SMALL)
+    no_response = api.post(SMALL)
     api.close()
-    assert silence == NoResponse("the endpoint's host name is not known", taken=False)
+    assert no_response == NoResponse(
+        "the endpoint's host name is not known", taken=False
+    )
 
 
 def test_a_connection_is_kept_until_it_was_idle_for_long(
@@ -421,13 +423,13 @@ def test_a_proxy_that_refuses_has_forwarded_nothing(
     proxy = f"http://mila:hunter2@127.0.0.1:{tunnel.port}"
     environment.setenv("HTTPS_PROXY", proxy)
     api = api_of(tmp_path, f"https://127.0.0.1:{echo.port}/")
-    silence = api.post(SMALL)
+    no_response = api.post(SMALL)
     api.close()
     tunnel.close()
-    assert isinstance(silence, NoResponse)
-    assert "proxy" in silence.reason
-    assert "hunter2" not in silence.reason
-    assert not silence.taken
+    assert isinstance(no_response, NoResponse)
+    assert "proxy" in no_response.reason
+    assert "hunter2" not in no_response.reason
+    assert not no_response.taken
     assert echo.connections == 0
 
 
@@ -438,11 +440,11 @@ def test_an_unreachable_proxy_is_named(
     """Not the endpoint, whose name was never resolved."""
     environment.setenv("HTTPS_PROXY", proxy)
     api = api_of(tmp_path, "https://api.squeezely.invalid/")
-    silence = api.post(SMALL)
+    no_response = api.post(SMALL)
     api.close()
-    assert isinstance(silence, NoResponse)
-    assert "proxy" in silence.reason
-    assert not silence.taken
+    assert isinstance(no_response, NoResponse)
+    assert "proxy" in no_response.reason
+    assert not no_response.taken
 
 
 def test_a_slow_proxy_is_disconnected_at_the_deadline(
@@ -457,11 +459,11 @@ def test_a_slow_proxy_is_disconnected_at_the_deadline(
     stage = ScriptedServer(drip)
     environment.setenv("HTTPS_PROXY", f"http://127.0.0.1:{stage.port}")
     api = api_of(tmp_path, "https://api.squeezely.invalid/", seconds=SECONDS)
-    silence = post_in_time(api, SMALL)
+    no_response = post_in_time(api, SMALL)
     api.close()
     stage.close()
-    assert isinstance(silence, NoResponse)
-    assert not silence.taken
+    assert isinstance(no_response, NoResponse)
+    assert not no_response.taken
 
 
 def test_no_netrc_password_is_sent_to_the_api(
@@ -527,11 +529,11 @@ def test_a_reset_at_any_point_is_uncertain(
     """The reader is unknown: a gateway may complete what came."""
     stage = ScriptedServer(play)
     api = api_of(tmp_path, f"http://127.0.0.1:{stage.port}/")
-    silence = post_in_time(api, body)
+    no_response = post_in_time(api, body)
     api.close()
     stage.close()
-    assert isinstance(silence, NoResponse)
-    assert silence == NoResponse(
+    assert isinstance(no_response, NoResponse)
+    assert no_response == NoResponse(
         f"the connection broke before the whole {part}", taken=True
     )
 
@@ -563,11 +565,11 @@ def test_an_incomplete_response_is_uncertain(tmp_path: Path, answer: bytes) -> N
 
     stage = ScriptedServer(play)
     api = api_of(tmp_path, f"http://127.0.0.1:{stage.port}/")
-    silence = post_in_time(api, SMALL)
+    no_response = post_in_time(api, SMALL)
     api.close()
     stage.close()
-    assert isinstance(silence, NoResponse)
-    assert silence.taken
+    assert isinstance(no_response, NoResponse)
+    assert no_response.taken
 
 
 def test_a_success_before_the_end_of_the_request_is_not_trusted(
@@ -576,10 +578,10 @@ def test_a_success_before_the_end_of_the_request_is_not_trusted(
     """A server that responds before reading has not read the orders."""
     stage = ScriptedServer(respond_early)
     api = api_of(tmp_path, f"http://127.0.0.1:{stage.port}/")
-    silence = post_in_time(api, LARGE)
+    no_response = post_in_time(api, LARGE)
     api.close()
     stage.close()
-    assert isinstance(silence, NoResponse)
+    assert isinstance(no_response, NoResponse)
 
 
 WHOLE = [

@@ -28,8 +28,8 @@ def backfill_config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
 
 def request_backfill(config: Path, *options: str) -> int:
     """Start a backfill of all past orders; return its number."""
-    asked = ("backfill", *FROM, "--yes", "--json", "--config", config, *options)
-    done = syncd(*asked)
+    arguments = ("backfill", *FROM, "--yes", "--json", "--config", config, *options)
+    done = syncd(*arguments)
     assert done.returncode == 0, done.stderr
     return int(json.loads(done.stdout)["backfill"])
 

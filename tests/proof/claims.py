@@ -136,8 +136,8 @@ class Claims:
             if state != "delivered" or not self.posts[key]:
                 raise BrokenPromiseError(f"order {key} is {state}, and lost")
             if self.posts[key] - 1 > doubts:
-                told = f"{self.posts[key]} times, {doubts} counted"
-                raise BrokenPromiseError(f"order {key} was sent {told}")
+                counted = f"{self.posts[key]} times, {doubts} counted"
+                raise BrokenPromiseError(f"order {key} was sent {counted}")
 
     def _work(self, worker: Worker, what: str) -> None:
         if what == "claims":

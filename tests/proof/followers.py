@@ -218,15 +218,15 @@ class SteppedStream(ReplicationStream):
         super().confirm(position)
 
     def _all_written(self) -> list[Message | Keepalive]:
-        goal, heard = self._written(), 0
+        goal, received = self._written(), 0
         messages: list[Message | Keepalive] = []
-        while heard < goal:
+        while received < goal:
             self._send_status(ask=True)
             for message in super().receive(0.01):
                 if is_quiet(message) and messages and is_quiet(messages[-1]):
                     messages.pop()
                 messages.append(message)
-                heard = max(heard, position_of(message))
+                received = max(received, position_of(message))
         return messages
 
 

@@ -78,7 +78,7 @@ class SilentLossScenario:
         self._watch = StampWatch(source, ledger, Log("shop"), tuning=tuning)
         self._account = Reconciliation(source, ledger, size=100)
         self._number = 0
-        self.told: set[str] = set()
+        self.reported: set[str] = set()
         self._under: dict[int, frozenset[str]] = {}
         self._stamp = "clock_timestamp()"
 
@@ -117,7 +117,7 @@ class SilentLossScenario:
     def _run_jobs(self) -> None:
         """Run what the daemon runs by itself within minutes; keep its reports."""
         if self._guard.check().replaced:
-            self.told.add("swapped table")
+            self.reported.add("swapped table")
         self._keys.compare_newest()
         self._shop.update("watermark", {"confirmed_at": ago()})
         run = self._account.ask(None, None)
@@ -125,11 +125,11 @@ class SilentLossScenario:
         finished = self._account.finish(run)
         assert finished
         if finished.without_time:
-            self.told.add("NULL times")
+            self.reported.add("NULL times")
         if self._keys.count().keys:
-            self.told.add("reused keys")
+            self.reported.add("reused keys")
         if self._shop.alarms("stamps.shifted"):
-            self.told.add("changed zone")
+            self.reported.add("changed zone")
         self._harness.deliver_all()
 
     def _check(self) -> None:
@@ -138,11 +138,11 @@ class SilentLossScenario:
             for purchase in self._sandbox.book.purchases()
         }
         for number, troubles in self._under.items():
-            if number not in sent and not troubles & self.told:
+            if number not in sent and not troubles & self.reported:
                 why = f"order {number} was not sent, and nothing says: {set(troubles)}"
                 raise SilentLossError(why)
         met = frozenset().union(*self._under.values())
-        if "changed zone" in met - self.told and "swapped table" not in met:
+        if "changed zone" in met - self.reported and "swapped table" not in met:
             raise SilentLossError("the stamps are hours away, and nothing says so")
 
 

@@ -8,7 +8,7 @@ from syncd.log.log import Log
 
 
 class LogLines(Log):
-    """Keeps the events that are emitted, and writes none of them."""
+    """Records the events instead of writing them."""
 
     def __init__(self) -> None:
         super().__init__("shop")
@@ -19,5 +19,5 @@ class LogLines(Log):
         self.kept.append((event, fields))
 
     def of(self, event: str) -> list[Mapping[str, object]]:
-        """Return the fields of each line of one event, in their order."""
+        """Return the fields of each line of one event, in order."""
         return [fields for name, fields in self.kept if name == event]

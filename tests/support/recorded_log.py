@@ -123,10 +123,12 @@ class LogScenario:
 
     def feed_is_paused(self) -> None:
         """Pause capture and sending, then resume both."""
-        for verb, said in (("pause", "sending and capture"), ("resume", None)):
+        for verb, reported in (("pause", "sending and capture"), ("resume", None)):
             done = syncd(verb, "--all", "--config", self.log.with_suffix(".toml"))
             assert done.returncode == 0, done.stderr
-            wait_until(lambda s=said: self.events("heartbeat")[-1]["paused"] == s, 30)
+            wait_until(
+                lambda s=reported: self.events("heartbeat")[-1]["paused"] == s, 30
+            )
 
     def order_is_missed(self) -> None:
         """Confirm an order whose stamp is older than the lookback allows.

@@ -167,14 +167,14 @@ class WalHarness:
 
     def next_keys(self) -> list[str]:
         """Step until keys arrive; return them."""
-        heard: list[str] = []
+        received: list[str] = []
 
         def has_keys() -> bool:
-            heard.extend(self.step().keys)
-            return bool(heard)
+            received.extend(self.step().keys)
+            return bool(received)
 
         wait_until(has_keys)
-        return heard
+        return received
 
     def confirmed_position(self) -> int:
         """Return the position up to which the slot is acknowledged."""

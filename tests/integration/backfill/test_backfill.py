@@ -395,8 +395,8 @@ def test_each_state_is_logged_once(harness: BackfillHarness) -> None:
     harness.finish_backfills()
     other.loop.step()
     other.close()
-    told = re.findall(r'"backfill\.(\w+)"', lines.getvalue())
-    assert told == ["started", "paused", "resumed", "progressed", "finished"]
+    logged = re.findall(r'"backfill\.(\w+)"', lines.getvalue())
+    assert logged == ["started", "paused", "resumed", "progressed", "finished"]
 
 
 # Sent again
@@ -416,9 +416,9 @@ def test_delivered_orders_are_sent_again_only_on_request(
     progress = harness.store.get(number)
     assert (progress.resent, progress.delivered) == (8, 8)
     assert harness.shop.uncertain_attempts() == 0
-    told = history(harness, orders[0])
-    assert "sent again by hand (reason: wrong SKUs)" in told
-    assert "sent again on purpose: wrong SKUs" in told
+    shown = history(harness, orders[0])
+    assert "sent again by hand (reason: wrong SKUs)" in shown
+    assert "sent again on purpose: wrong SKUs" in shown
     assert harness.shop.counts_agree()
 
 

@@ -59,7 +59,7 @@ class BackfillModel(RuleBasedStateMachine):
             self.shop, self.sandbox, self.folder, SIZE, 5, BackfillLimits().waiting
         )
         self.orders = insert_past_orders(self.shop, 24, days=DAYS)
-        self.asked: set[str] = set()  # that each of them arrives
+        self.requested: set[str] = set()  # that each of them arrives
         self.again: Counter[str] = Counter()  # how often it was sent on purpose
 
     def _inside(self, span: tuple[int, int]) -> list[str]:
@@ -79,7 +79,7 @@ class BackfillModel(RuleBasedStateMachine):
         except BackfillStateError:
             return  # it overlaps another
         if purpose != "adopt":
-            self.asked.update(self._inside(span))
+            self.requested.update(self._inside(span))
         if purpose == "resend":
             self.again.update(self._inside(span))
         self.harness.loop.step()
@@ -99,7 +99,7 @@ class BackfillModel(RuleBasedStateMachine):
     @rule()
     def sell(self) -> None:
         self.orders_live = self.harness.confirm(1)
-        self.asked.update(self.orders_live)
+        self.requested.update(self.orders_live)
 
     @rule()
     def deliver(self) -> None:
@@ -159,7 +159,7 @@ class BackfillModel(RuleBasedStateMachine):
         for order in self.orders:
             posts = self.sandbox.book.posts(order)
             allowed = 1 + uncertain[order] + self.again[order]
-            assert posts <= (allowed if order in self.asked else 0), order
+            assert posts <= (allowed if order in self.requested else 0), order
 
     @invariant()
     def delivered_orders_have_arrived(self) -> None:
@@ -199,7 +199,7 @@ class BackfillModel(RuleBasedStateMachine):
         assert self._unfinished() == []
 
     def no_order_repeats_uncounted_at_the_end(self) -> None:
-        self.asked.update(self.orders)
+        self.requested.update(self.orders)
         missing = [o for o in self.orders if not self.sandbox.book.posts(o)]
         assert set(missing) <= self._with_standing("adopted")
         self.no_order_repeats_uncounted()

@@ -216,12 +216,12 @@ def test_only_orders_kept_by_a_savepoint_are_captured(
     capture: PollHarness, writers: ConcurrentWriters
 ) -> None:
     """An order rolled back to a savepoint is not captured; later ones are."""
-    till = writers.begin(savepoint="before")
+    session = writers.begin(savepoint="before")
     poll_repeatedly(capture, 3)
-    till.execute("ROLLBACK TO SAVEPOINT before")
-    till.execute(INSERT.format("now()").encode())
+    session.execute("ROLLBACK TO SAVEPOINT before")
+    session.execute(INSERT.format("now()").encode())
     poll_repeatedly(capture, 3)
-    till.commit()
+    session.commit()
     capture.close_window()
     assert capture.admitted() == 1
     assert capture.missed() == []

@@ -234,12 +234,12 @@ def test_more_orders_than_a_page_are_captured(listen_feed: ListenHarness) -> Non
 
 def test_an_order_that_commits_late_is_captured(listen_feed: ListenHarness) -> None:
     """The outbox has no position that could have passed the order."""
-    with psycopg.connect(listen_feed.shop.owner) as till:
-        till.execute(ORDER.format("now()").encode())
+    with psycopg.connect(listen_feed.shop.owner) as session:
+        session.execute(ORDER.format("now()").encode())
         listen_feed.shop.confirm(5)
         listen_feed.settle()
         assert listen_feed.taken() == ["2", "3", "4", "5", "6"]
-        till.commit()
+        session.commit()
     wait_until(lambda: listen_feed.listen.step(0.05).orders == 1)
     assert listen_feed.taken() == ["1", "2", "3", "4", "5", "6"]
 
@@ -524,8 +524,8 @@ def test_a_commit_without_notification_is_captured_soon_after_one_with(
         psycopg.connect(notified_feed.shop.owner) as first,
         psycopg.connect(notified_feed.shop.owner) as second,
     ):
-        for till in (first, second):
-            till.execute(ORDER.format("now()").encode())
+        for session in (first, second):
+            session.execute(ORDER.format("now()").encode())
         notified_feed.shop.confirm(1)
         assert notified_feed.take(1) < listen.INSPECTION_SECONDS + SOON
 
@@ -601,8 +601,8 @@ def test_a_transaction_pooler_is_reported_once_and_polled_around(
         for _ in range(4):
             notifying_shop.confirm(1)
             assert listen_feed.take(1) < SOON
-        (said,) = listen_feed.log.of("listen.notifications_lost")
-        assert "pooler" in str(said["reason"])
+        (line,) = listen_feed.log.of("listen.notifications_lost")
+        assert "pooler" in str(line["reason"])
 
 
 def test_a_missing_notification_connection_is_reported_once(
@@ -630,8 +630,8 @@ def test_prepared_transactions_make_the_capture_poll_often(
     for _ in range(3):
         listen_feed.shop.confirm(1)
         assert listen_feed.take(1) < SOON
-    (said,) = listen_feed.log.of("listen.notifications_lost")
-    assert "max_prepared_transactions" in str(said["reason"])
+    (line,) = listen_feed.log.of("listen.notifications_lost")
+    assert "max_prepared_transactions" in str(line["reason"])
 
 
 # Faults
@@ -701,8 +701,8 @@ def test_the_poll_reports_orders_that_no_trigger_recorded(
             watching.poll()
             time.sleep(0.4)
             watching.poll()
-            (doubted,) = listen_feed.log.of("capture.missed_changes")
-            assert doubted == {"capture": "listen", "orders": 2, "order_key": "3"}
+            (missed,) = listen_feed.log.of("capture.missed_changes")
+            assert missed == {"capture": "listen", "orders": 2, "order_key": "3"}
         finally:
             reactions.stopping.set()
             for thread in threads:

@@ -36,7 +36,7 @@ def capture(shop: Shop) -> Iterator[PollHarness]:
     started.database.close()
 
 
-def bring(shop: Shop, orders: int, stamp: str) -> None:
+def confirm_together(shop: Shop, orders: int, stamp: str) -> None:
     shop.sql(
         f"INSERT INTO orders (confirmed_at) SELECT {stamp} "
         f"FROM generate_series(1, {orders}) AS n"
@@ -55,14 +55,14 @@ def test_a_slow_sweep_postpones_one_deep_poll_only(shop: Shop) -> None:
     never_whole = replace(TURNS, whole_seconds=float("inf"))
     capture = PollHarness(shop, lookback=LOOKBACK, tuning=never_whole)
     capture.poll_all()
-    bring(shop, 5 * PAGE, SPREAD)
+    confirm_together(shop, 5 * PAGE, SPREAD)
     capture.clock.advance(31)
     capture.poll()
     capture.clock.advance(3600)  # so slow that the deep poll leaves pages
     capture.poll_all()
     found = []
     for seconds in (32_000, 1000, 31):
-        bring(shop, 1, "now() - interval '4 min'")
+        confirm_together(shop, 1, "now() - interval '4 min'")
         capture.clock.advance(seconds)
         found.append(capture.poll_all())
     capture.database.close()
@@ -74,7 +74,7 @@ def test_no_turn_reads_more_than_its_pages(
     shop: Shop, capture: PollHarness, stamp: str
 ) -> None:
     """Also with one stamp for all, or stamps in the future; each is captured once."""
-    bring(shop, 25 * PAGE, stamp)
+    confirm_together(shop, 25 * PAGE, stamp)
     found = turns(capture)
     assert sum(found) == 25 * PAGE
     assert max(found) <= 4 * PAGE
@@ -86,7 +86,7 @@ def test_a_live_order_does_not_wait_for_the_remaining_pages(
     shop: Shop, capture: PollHarness, stamp: str
 ) -> None:
     """The next poll captures it, into a batch of the lane that is sent first."""
-    bring(shop, 25 * PAGE, stamp)
+    confirm_together(shop, 25 * PAGE, stamp)
     capture.poll()
     (live,) = shop.confirm()
     capture.poll()
@@ -103,7 +103,7 @@ def test_orders_that_wait_behind_live_ones_are_counted_as_live(
     shop: Shop, capture: PollHarness
 ) -> None:
     """They are late, but no backfill: pending, with a lag."""
-    bring(shop, 25 * PAGE, SPREAD)
+    confirm_together(shop, 25 * PAGE, SPREAD)
     turns(capture)
     stats = read_stats(capture.database, capture.ledger.feed_id)
     assert stats.pending == 25 * PAGE
@@ -115,7 +115,7 @@ def test_a_window_closes_page_by_page(shop: Shop) -> None:
     """The watermark moves with each page: a crash does not repeat finished pages."""
     capture = PollHarness(shop, tuning=TURNS)
     start = capture.close_window()
-    bring(shop, 5 * PAGE, "clock_timestamp()")
+    confirm_together(shop, 5 * PAGE, "clock_timestamp()")
     now = capture.source.clock()
     reached = [start]
     while reached[-1] < now:
@@ -138,7 +138,7 @@ def test_a_page_that_takes_too_long_is_halved(shop: Shop) -> None:
     )
     tuning = PollTuning(page=100, turn_seconds=0, deep_seconds=0)
     capture = PollHarness(shop, lookback=LOOKBACK, tuning=tuning)
-    bring(shop, 200, SPREAD)
+    confirm_together(shop, 200, SPREAD)
     capture.database.limit(0.3)
     capture.database.close()
     failures = 0

@@ -179,7 +179,7 @@ def history(shop: Shop, times: dict[int, list[datetime]]) -> None:
     )
 
 
-def enter(feed: FeedHarness, order: int, time: datetime) -> None:
+def insert_delivered(feed: FeedHarness, order: int, time: datetime) -> None:
     """Insert a delivered order into the ledger, confirmed at a time."""
     batch = feed.shop.insert("batch", **delivered_batch(ago(), 1)).batch_id
     key = {"feed_id": 1, "order_key": str(order)}
@@ -206,7 +206,7 @@ def test_an_order_that_is_listed_twice_is_counted_once(
     history(shop, listed)
     entered = {1: t[0], 2: t[5], 3: t[4], 4: t[0], 5: t[6], 6: ago(days=20)}
     for order, time in entered.items():
-        enter(feed, order, time)
+        insert_delivered(feed, order, time)
     first, again = feed.tally(), feed.tally()
     assert first == ReconciliationTally(delivered=5, reused=1, missing=1, captured=1)
     assert again == ReconciliationTally(delivered=5, reused=1, pending=1)
@@ -313,10 +313,10 @@ def test_a_reconciliation_ends_when_orders_without_time_are_slow_to_find(
     """It skips them, and the next reconciliation of the hours does not search."""
     feed = begin_past()
     confirm(feed, "now() - interval '3 hours'")
-    asked: list[float] = []
+    calls: list[float] = []
 
     def slow(_: Source) -> OrderQuery:
-        asked.append(1.1)
+        calls.append(1.1)
         sleep(1.1)
         raise SlowViewError("it is slow", "Wait.")
 
@@ -324,9 +324,9 @@ def test_a_reconciliation_ends_when_orders_without_time_are_slow_to_find(
     lines = run_due(feed)
     assert set(scopes(lines, "reconciliation.finished")) == {"hours", "days", "all"}
     age(feed, minutes=6)
-    before = len(asked)
+    before = len(calls)
     assert scopes(run_due(feed), "reconciliation.finished") == ["hours"]
-    assert len(asked) == before
+    assert len(calls) == before
 
 
 def test_a_failing_reconciliation_does_not_block_deeper_ones(
@@ -360,8 +360,8 @@ def run_due(feed: FeedHarness, stopping: threading.Event | None = None) -> list[
 
 
 def scopes(lines: list[object], event: str) -> list[str]:
-    told = cast("list[dict[str, str]]", lines)
-    return [line["scope"] for line in told if line["event"] == event]
+    events = cast("list[dict[str, str]]", lines)
+    return [line["scope"] for line in events if line["event"] == event]
 
 
 def age(feed: FeedHarness, **span: float) -> None:

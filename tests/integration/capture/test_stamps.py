@@ -55,8 +55,8 @@ class ClockedWatch(StampWatch):
             self.clock.advance(slow_by)
             return read()
 
-        asked = capture.source, capture.ledger, Log("shop")
-        super().__init__(*asked, reading=slowly, tuning=tuning)
+        arguments = capture.source, capture.ledger, Log("shop")
+        super().__init__(*arguments, reading=slowly, tuning=tuning)
 
 
 def sell(shop: Shop, watch: ClockedWatch, offset: str, orders: int = 12) -> None:
@@ -72,9 +72,9 @@ def test_an_offset_is_reported_with_the_matching_zone(
 ) -> None:
     """For both directions, in log and status; the alarm ends with correct stamps."""
     capture, offset, fits = shifted
-    said: list[str] = []
+    reasons: list[str] = []
     monkeypatch.setattr(
-        Log, "emit_folded", lambda _, event, *_r, **_f: said.append(event)
+        Log, "emit_folded", lambda _, event, *_r, **_f: reasons.append(event)
     )
     shop.confirm(3)
     shop.sql("UPDATE orders SET confirmed_at = now() - interval '2 days'")
@@ -82,7 +82,7 @@ def test_an_offset_is_reported_with_the_matching_zone(
     sell(shop, watch, offset)
     (reason,) = shop.alarms("stamps.shifted")
     assert reason.endswith(f"source.time_zone is probably {fits}")
-    assert "stamps.shifted" in said
+    assert "stamps.shifted" in reasons
     shop.sql("DELETE FROM orders")
     sell(shop, watch, "0", 40)
     assert shop.alarms("stamps.shifted") == []

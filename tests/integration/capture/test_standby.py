@@ -128,7 +128,7 @@ class Reader:
         return [order.order_key for order in self.pair.shop.rows_of("ledger")]
 
 
-def order_in(connection: psycopg.Connection) -> str:
+def confirm_in(connection: psycopg.Connection) -> str:
     row = connection.execute(
         "INSERT INTO orders (confirmed_at) VALUES (now()) RETURNING id::text"
     ).fetchone()
@@ -143,7 +143,7 @@ def test_the_watermark_waits_for_the_replay_of_finished_transactions(
     with polling(pair) as reader, psycopg.connect(pair.shop.owner) as session:
         reader.poll(3)
         pair.pause()
-        key = order_in(session)
+        key = confirm_in(session)
         stamp = session.execute("SELECT now()").fetchone()
         session.commit()
         assert stamp
@@ -174,7 +174,7 @@ def test_an_open_transaction_of_the_primary_holds_the_watermark(pair: Pair) -> N
         wait_until(lambda: reader.poll() >= 0 and reader.transactions.clock() > later)
         reader.poll(5)
         assert reader.ledger.watermark() < stamp[0]
-        key = order_in(session)
+        key = confirm_in(session)
         session.commit()
         wait_until(lambda: reader.poll() >= 0 and reader.ledger.watermark() > stamp[0])
         assert reader.taken() == [key]
@@ -197,12 +197,12 @@ def test_without_the_primary_the_watermark_stays_behind_the_replay(pair: Pair) -
 def test_a_promotion_restarts_the_grace_period(pair: Pair) -> None:
     """The old primary's transactions say nothing about the new one's."""
     with polling(pair) as reader, closing(psycopg.connect(pair.shop.owner)) as session:
-        order_in(session)
+        confirm_in(session)
         reader.poll(3)  # a window is open, held by a session of the shop
         pair.primary.stop("immediate")
         pair.second.promote()
         with psycopg.connect(pair.second.dsn("shop")) as new_till:
-            key = order_in(new_till)
+            key = confirm_in(new_till)
             reader.poll(5)
             stamp = new_till.execute("SELECT now()").fetchone()
             assert stamp

@@ -186,7 +186,7 @@ def test_a_bulk_import_of_the_past_is_found_by_reconciliation(
 # Times without a zone
 
 
-def local(feed: FeedHarness, kind: str = "timestamp") -> None:
+def use_local_times(feed: FeedHarness, kind: str = "timestamp") -> None:
     """Make the shop store local times, in a type without a zone."""
     feed.shop.sql(
         "ALTER TABLE orders ADD COLUMN at timestamp;"
@@ -233,7 +233,7 @@ def test_no_order_is_lost_when_daylight_saving_time_changes(
     once; none is below the watermark when it appears.
     """
     feed = begin(time_zone=AMSTERDAM)
-    local(feed)
+    use_local_times(feed)
     set_clock(feed, change - timedelta(hours=2))
     sold = sell_through(feed, change - timedelta(hours=2), 300)
     feed.transactions.now = change + timedelta(hours=5)
@@ -244,7 +244,7 @@ def test_no_order_is_lost_when_daylight_saving_time_changes(
 def test_an_ambiguous_local_time_is_never_read_as_too_early(begin: Begin) -> None:
     """PostgreSQL takes the later of two, and in a gap the time before the change."""
     feed = begin(time_zone=AMSTERDAM)
-    local(feed)
+    use_local_times(feed)
     feed.shop.sql(
         "INSERT INTO orders (at) VALUES "
         "('2026-10-25 02:30'), ('2026-03-29 02:30'), ('2026-07-01 12:00')"
@@ -263,7 +263,7 @@ def test_an_order_with_only_a_date_is_captured(
     """A date means midnight: within a lookback of a day, or left to reconciliation."""
     noon = datetime(2026, 6, 10, 20, tzinfo=UTC)
     feed = begin(time_zone=AMSTERDAM)
-    local(feed, "date")
+    use_local_times(feed, "date")
     set_clock(feed, noon)
     feed.shop.sql("INSERT INTO orders (at) VALUES ('2026-06-10 21:30')")
     assert settle(feed) == 0
@@ -289,7 +289,7 @@ def test_a_time_outside_the_range_of_datetime_affects_no_other_order(
     """Such an order is not sent; the others are, and all are accounted for."""
     feed = begin(time_zone=zone)
     if zone:
-        local(feed)
+        use_local_times(feed)
     column = "at" if zone else "confirmed_at"
     now = f"now() AT TIME ZONE '{zone}'" if zone else "now()"
     feed.backdate("10 days", "5 minutes")

@@ -49,8 +49,8 @@ def test_an_unreadable_time_blocks_no_other_order(shop: Shop, tmp_path: Path) ->
         assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3)] == [1, 0, 1], (
             done.stderr
         )
-        told = "1 of confirmed_orders cannot be read (SQLSTATE 22007): 2"
-        assert shop.alarms() == [told]
+        reason = "1 of confirmed_orders cannot be read (SQLSTATE 22007): 2"
+        assert shop.alarms() == [reason]
         status = syncd("status", "--config", config)
         assert status.returncode != 0
         assert "cannot be read (SQLSTATE 22007): 2" in " ".join(status.stdout.split())
@@ -126,15 +126,15 @@ def test_reconciliation_continues_beside_an_unreadable_row(
     """Other missing orders are captured; the sentence names what it leaves out."""
     comparing.reconciliation.run()
     for scope in ("hours", "days", "all"):
-        told = comparing.sentence(scope)
-        assert "3 confirmed, 2 delivered" in told
-        assert told.endswith("; 1 cannot be read, and is not accounted for")
-        assert "unexplained" not in told
-        assert "without a usable time" not in told
+        reason = comparing.sentence(scope)
+        assert "3 confirmed, 2 delivered" in reason
+        assert reason.endswith("; 1 cannot be read, and is not accounted for")
+        assert "unexplained" not in reason
+        assert "without a usable time" not in reason
     shop, _ = shop_with_unreadable_row
     assert [order.order_key for order in shop.rows_of("ledger")] == ["1", "2", "4"]
-    told = "1 of confirmed_orders cannot be read (SQLSTATE 22012): 3"
-    assert shop.alarms() == [told]
+    reason = "1 of confirmed_orders cannot be read (SQLSTATE 22012): 3"
+    assert shop.alarms() == [reason]
 
 
 def test_reconciliation_covers_everything_once_the_row_is_fixed(
@@ -160,8 +160,8 @@ def test_two_unreadable_rows_are_both_left_out(
     shop.sql("UPDATE orders SET rate = 0 WHERE id = 1")
     comparing.make_due()
     comparing.reconciliation.run()
-    told = comparing.sentence("hours")
-    assert told.endswith("2 confirmed, 1 delivered, 1 pending; "
+    sentence = comparing.sentence("hours")
+    assert sentence.endswith("2 confirmed, 1 delivered, 1 pending; "
         "2 cannot be read, and are not accounted for")  # fmt: skip
     comparing.stamps.check()
 

@@ -58,8 +58,8 @@ def test_a_row_with_an_unreadable_key_is_reported_everywhere(
     shop.sql(f"INSERT INTO orders (confirmed_at, data) VALUES (now(), {data})")
     shop.confirm(1)
     wait_until(lambda: shop.alarms(UNREADABLE), 60)
-    told = f"{BLOCKED}: syncd.confirmed_orders fails with SQLSTATE {sqlstate}"
-    assert_reported_everywhere(shop, config, told)
+    expected = f"{BLOCKED}: syncd.confirmed_orders fails with SQLSTATE {sqlstate}"
+    assert_reported_everywhere(shop, config, expected)
     at = shop.value("SELECT confirmed_at FROM orders WHERE id = 2")
     assert (
         f"on a row confirmed at {at}, in its key"
@@ -79,16 +79,16 @@ def errors(config: Path) -> list[str]:
     return [str(e.get("reason")) for e in lines if e["level"] == "error"]
 
 
-def assert_reported_everywhere(shop: Shop, config: Path, told: str) -> None:
+def assert_reported_everywhere(shop: Shop, config: Path, expected: str) -> None:
     """Assert that alarm, log, status, reconciliation and check report it."""
-    assert shop.row_of("alarm", alarm=UNREADABLE).reason.startswith(told)
-    wait_until(lambda: any(told in reason for reason in errors(config)), 30)
+    assert shop.row_of("alarm", alarm=UNREADABLE).reason.startswith(expected)
+    wait_until(lambda: any(expected in reason for reason in errors(config)), 30)
     status = syncd("status", "--config", config)
     assert status.returncode != 0
-    assert told in " ".join(status.stdout.split())
+    assert expected in " ".join(status.stdout.split())
     account = syncd("reconcile", "--config", config)
     assert account.returncode == 1
-    assert told in account.stderr
+    assert expected in account.stderr
     assert "unexplained" not in account.stdout
     checked = syncd("check", "--json", "--config", config)
     assert checked.returncode != 0
@@ -96,7 +96,7 @@ def assert_reported_everywhere(shop: Shop, config: Path, told: str) -> None:
         f for f in json.loads(checked.stdout) if f["code"] == "orders.unreadable"
     ]
     assert found["severity"] == "error"
-    assert told in found["message"]
+    assert expected in found["message"]
 
 
 def test_too_many_unreadable_times_are_reported_everywhere(
@@ -171,9 +171,9 @@ def test_a_backfill_sets_an_unreadable_row_aside(
         orders = [f"W-{n}" for n in range(1, 6)]
     shop.sql("UPDATE orders SET data = 'soon' WHERE id = 2")
     ask = ("backfill", "--from", "200 days ago", "--yes", "--config", config)
-    asked = syncd(*ask)
-    assert asked.returncode == 0, asked.stderr
-    assert "1 orders of syncd.confirmed_orders cannot be read" in asked.stderr
+    planned = syncd(*ask)
+    assert planned.returncode == 0, planned.stderr
+    assert "1 orders of syncd.confirmed_orders cannot be read" in planned.stderr
     daemon = shop.start(config)
     wait_until(lambda: sum(map(sandbox.book.posts, orders)) == 4, 60)
     wait_until(

@@ -171,7 +171,7 @@ def test_a_missing_publication_stops_capture(wal_feed: WalHarness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "says"),
+    ("statement", "message"),
     [
         (
             "ALTER PUBLICATION syncd_shop SET (publish = 'insert')",
@@ -182,12 +182,12 @@ def test_a_missing_publication_stops_capture(wal_feed: WalHarness) -> None:
     ],
 )
 def test_a_changed_publication_stops_capture(
-    wal_feed: WalHarness, statement: str, says: str
+    wal_feed: WalHarness, statement: str, message: str
 ) -> None:
     """Otherwise updates would be missed, or keys be unknown."""
     wal_feed.wal.close()
     wal_feed.shop.sql(statement)
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=message):
         wal_feed.step()
 
 
@@ -207,7 +207,7 @@ def test_a_renamed_key_column_stops_capture(wal_feed: WalHarness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "message"),
     [
         ({"wal_level": "replica"}, "wal_level is replica, wal needs logical"),
         ({"max_slot_wal_keep_size": "-1"}, "max_slot_wal_keep_size is unlimited"),
@@ -215,19 +215,19 @@ def test_a_renamed_key_column_stops_capture(wal_feed: WalHarness) -> None:
     ],
 )
 def test_an_unsuitable_server_is_refused_and_nothing_is_created(
-    settings: dict[str, str], says: str, tmp_path: Path
+    settings: dict[str, str], message: str, tmp_path: Path
 ) -> None:
     """`install` and `check` name the setting."""
     with ExitStack() as stack:
         server = stack.enter_context(cluster(WAL_SETTINGS | settings))
         shop = stack.enter_context(opened_shop(server, "shop"))
-        with pytest.raises(ConfigError, match=says) as raised:
+        with pytest.raises(ConfigError, match=message) as raised:
             install_wal(shop, "orders:id")
         assert raised.value.hint
         assert shop.value("SELECT count(*) FROM pg_publication") == 0
         shop.sql("UPDATE orders SET email = ''")
-        if "room" not in says:
-            assert says in str(findings(shop, tmp_path)[-1])
+        if "room" not in message:
+            assert message in str(findings(shop, tmp_path)[-1])
 
 
 def test_capture_refuses_to_start_without_a_limit(
@@ -377,19 +377,19 @@ def test_check_reports_the_followed_tables_and_every_problem(
 ) -> None:
     """Slot, reader, tables, and each problem with its fix."""
     wal_feed.shop.sql("CREATE TABLE t (id bigint PRIMARY KEY)")
-    said = json.dumps([str(f) for f in findings(wal_feed.shop, tmp_path)])
-    assert "syncd_shop: reserved" in said
-    assert "public.orders, key column id" in said
-    assert "warning" not in said
+    messages = json.dumps([str(f) for f in findings(wal_feed.shop, tmp_path)])
+    assert "syncd_shop: reserved" in messages
+    assert "public.orders, key column id" in messages
+    assert "warning" not in messages
     wal_feed.shop.sql("ALTER PUBLICATION syncd_shop ADD TABLE t")
     wal_feed.shop.sql("ALTER TABLE orders REPLICA IDENTITY NOTHING")
     wal_feed.wal.close()
     wait_until(lambda: wal_feed.value(SLOT.format("NOT active")))
-    said = json.dumps([str(f) for f in findings(wal_feed.shop, tmp_path)])
-    assert "orders has REPLICA IDENTITY NOTHING" in said
-    assert "ALTER PUBLICATION syncd_shop DROP TABLE public.orders;" in said
-    assert "public.t is published, but syncd does not know its key" in said
-    assert "no process reads it" in said
+    messages = json.dumps([str(f) for f in findings(wal_feed.shop, tmp_path)])
+    assert "orders has REPLICA IDENTITY NOTHING" in messages
+    assert "ALTER PUBLICATION syncd_shop DROP TABLE public.orders;" in messages
+    assert "public.t is published, but syncd does not know its key" in messages
+    assert "no process reads it" in messages
 
 
 def test_check_reports_a_missing_slot_and_a_missing_privilege(

@@ -179,7 +179,7 @@ def test_a_row_filter_added_to_the_publication_is_reported(wal_shop: Shop) -> No
     wal_shop.sql("ALTER PUBLICATION syncd_shop SET TABLE t (id) WHERE (at > 1)")
     with owners(wal_shop) as connections:
         problems = list(Publication(connections.source, "shop").problems())
-    assert [harm.reason for harm in problems] == ["public.t has a row filter"]
+    assert [problem.reason for problem in problems] == ["public.t has a row filter"]
     with pytest.raises(psycopg.errors.DatabaseError):
         use_table(wal_shop)
     wal_shop.sql("TRUNCATE t")
@@ -223,7 +223,7 @@ def test_an_unsupported_server_version_is_refused(wal_shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tables", "says"),
+    ("tables", "message"),
     [
         (["nowhere:id"], "there is no table nowhere"),
         (["other.orders:id"], "there is no table other.orders"),
@@ -238,7 +238,7 @@ def test_an_unsupported_server_version_is_refused(wal_shop: Shop) -> None:
     ],
 )
 def test_a_table_that_cannot_be_followed_is_refused(
-    wal_shop: Shop, tables: list[str], says: str
+    wal_shop: Shop, tables: list[str], message: str
 ) -> None:
     """With the next step; no publication, slot or privilege is left."""
     wal_shop.sql(
@@ -248,7 +248,7 @@ def test_a_table_that_cannot_be_followed_is_refused(
     )
     with pytest.raises(ConfigError) as raised:
         install_wal(wal_shop, *tables)
-    assert says in str(raised.value)
+    assert message in str(raised.value)
     assert raised.value.hint
     assert wal_shop.rows(THINGS) == [(0, 0)]
     assert is_replicating(wal_shop) is False

@@ -130,8 +130,8 @@ def test_a_primary_of_an_older_timeline_is_refused(tmp_path: Path) -> None:
             config = shop.configure(tmp_path, sandbox.endpoint, reading)
             ended, found = check(config, "a")
             assert ended == 78
-            told = found["primary.elsewhere"].message
-            assert told.startswith(
+            message = found["primary.elsewhere"].message
+            assert message.startswith(
                 "is on timeline 1, and source.dsn follows timeline 2"
             )
             ended, codes = run_once(config, "a")

@@ -183,11 +183,11 @@ def test_the_capture_leaves_a_notification_to_a_worker_first(
     wait_until(lambda: follower.step(0.01).is_listening)
 
     def leaves_it() -> bool:
-        heard = offer_harness.wake_up.count
+        notifications = offer_harness.wake_up.count
         selling = Timer(1, offer_harness.shop.confirm)
         selling.start()
         keys: Sequence[str] = ()
-        while offer_harness.wake_up.count == heard:
+        while offer_harness.wake_up.count == notifications:
             keys = follower.step(0.5).keys
         selling.join()
         offer_harness.deliver_all()

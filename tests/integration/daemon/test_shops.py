@@ -108,8 +108,10 @@ def test_the_facts_of_a_preset_match_its_views(
                               'syncd.purchases'::regclass)
         """
     )
-    told = {(table, one) for table, columns in facts.columns.items() for one in columns}
-    assert told == {*read}
+    documented = {
+        (table, one) for table, columns in facts.columns.items() for one in columns
+    }
+    assert documented == {*read}
     advised = [" ".join(each.split()) for each in advised_indexes(name)]
     assert [f"{index};" for index in facts.index] == advised
 

@@ -40,8 +40,8 @@ def order(shop: Shop, total: int) -> str:
 
 
 def status(config: Path) -> dict[str, object]:
-    told = syncd("status", "--json", "--config", config)
-    found: dict[str, object] = json.loads(told.stdout)
+    done = syncd("status", "--json", "--config", config)
+    found: dict[str, object] = json.loads(done.stdout)
     return found
 
 
@@ -60,9 +60,9 @@ def test_an_unavailable_catalogue_delays_only_its_own_orders(
             remote += [order(shop, 7), order(shop, 7)]
             plain.append(order(shop, 25))
             wait_until(lambda: sandbox.book.posts(plain[-1]) == 1)
-        told = status(config)
-        assert (told["verdict"], told["unread"]) == ("degraded", 6)
-        assert "HV00L" in str(told["reasons"])
+        facts = status(config)
+        assert (facts["verdict"], facts["unread"]) == ("degraded", 6)
+        assert "HV00L" in str(facts["reasons"])
         shop.sql("UPDATE catalogue SET is_down = false")
         wait_until(lambda: all(sandbox.book.posts(one) for one in remote))
         daemon.terminate()

@@ -92,9 +92,9 @@ def test_a_bad_order_is_rejected_with_its_reason(harness: Harness, name: str) ->
     good += harness.confirm(2)
     harness.deliver_all()
     assert harness.posts(good) == [1] * 4
-    state, said = harness.set_aside()[bad]
+    state, cause = harness.set_aside()[bad]
     assert state == "rejected"
-    assert reason in str(said)
+    assert reason in str(cause)
     assert harness.shop.unsettled() == 0
 
 

@@ -136,7 +136,7 @@ def test_a_refused_probe_ends_the_back_off(harness: Harness) -> None:
 # Too many orders refused at once
 
 
-def spoil(harness: Harness, orders: list[str]) -> None:
+def make_unsendable(harness: Harness, orders: list[str]) -> None:
     harness.sandbox.fail("refused", times=None, orderids=tuple(orders))
 
 
@@ -147,7 +147,7 @@ def test_beyond_the_rejection_limit_no_order_is_rejected_and_others_are_sent(
     orders = harness.confirm(40)
     bad = [order for place, order in enumerate(orders) if place % 8 < 3]
     good = [order for order in orders if order not in bad]
-    spoil(harness, bad)
+    make_unsendable(harness, bad)
 
     def is_spiked() -> bool:
         harness.deliver_all()
@@ -176,7 +176,7 @@ def test_beyond_the_rejection_limit_no_order_is_rejected_and_others_are_sent(
 def test_resume_allows_further_rejections(harness: Harness) -> None:
     """The command `syncd resume` resets the count of recent rejections."""
     orders = harness.confirm(16)
-    spoil(harness, orders[:8])
+    make_unsendable(harness, orders[:8])
     for _ in range(12):
         harness.confirm(1)
         harness.deliver_all()
@@ -202,7 +202,7 @@ def test_a_few_bad_orders_among_many_are_rejected_without_a_hold(
     """One in twenty is rejected by itself."""
     orders = harness.confirm(120)
     bad = orders[10::20]
-    spoil(harness, bad)
+    make_unsendable(harness, bad)
     harness.finish(without_waits=True)
     assert sorted(harness.set_aside()) == sorted(bad)
     good = [order for order in orders if order not in bad]
@@ -213,7 +213,7 @@ def test_a_few_bad_orders_among_many_are_rejected_without_a_hold(
 # A hold because of one order
 
 
-def block(harness: Harness, orders: list[str], **options: object) -> None:
+def block_by_firewall(harness: Harness, orders: list[str], **options: object) -> None:
     """Make a firewall refuse every body with one of the orders."""
     harness.sandbox.fail("firewall", times=None, orderids=tuple(orders), **options)
 
@@ -226,7 +226,7 @@ def test_an_order_that_a_firewall_refuses_holds_no_other(
     """It is rejected with the response's text; all others are sent once."""
     harness = Harness(shop, sandbox, tmp_path, batch_size=size)
     orders = harness.confirm(8)
-    block(harness, orders[2:3], status=status)
+    block_by_firewall(harness, orders[2:3], status=status)
     for _ in range(8):
         orders += harness.confirm(1)
         harness.end_waits()
@@ -285,7 +285,7 @@ def test_a_backfill_probes_when_the_only_live_batch_is_suspect(
 ) -> None:
     """In a quiet shop there may be no other live order."""
     (suspect,) = harness.confirm(1)
-    block(harness, [suspect])
+    block_by_firewall(harness, [suspect])
     harness.deliver_all()
     orders = harness.confirm(1)
     harness.shop.update("batch", {"lane": "backfill"}, state="pending", attempts=0)
@@ -496,12 +496,12 @@ def test_a_recorded_meaning_does_not_apply_to_changed_numbers(
         answers.unexplained()[0][0], Meaning.SUCCESS, harness.ledger.feed_id
     )
     harness.sandbox.clear_faults()
-    lies = '{"status": "success", "tracked": 0, "invalid": 3}'
-    harness.sandbox.fail("canned", times=None, status=200, body=lies)
+    misleading = '{"status": "success", "tracked": 0, "invalid": 3}'
+    harness.sandbox.fail("canned", times=None, status=200, body=misleading)
     harness.confirm(3)
     harness.deliver_all()
     assert harness.endpoint()[0] == "held"
-    assert lies in answers.unexplained()[0][1]
+    assert misleading in answers.unexplained()[0][1]
 
 
 # Batches that may have arrived
@@ -607,8 +607,8 @@ def test_a_new_response_shape_is_logged_once(harness: Harness) -> None:
         for _ in range(3):
             harness.confirm(1)
             harness.deliver_all()
-    told = [line for line in lines if line["event"] == "api.response_changed"]
-    assert [line["shape"] for line in told] == [
+    logged = [line for line in lines if line["event"] == "api.response_changed"]
+    assert [line["shape"] for line in logged] == [
         "HTTP 400 {queue_id: str, success: bool}"
     ]
 

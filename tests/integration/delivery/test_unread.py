@@ -238,7 +238,7 @@ def test_an_order_that_is_too_slow_is_explained_in_seconds(
     catalogue_harness.shop.sql(CATALOGUE.replace("pg_sleep(2)", "pg_sleep(60)"))
     began = time.monotonic()
     config = tmp_path / "syncd.toml"
-    told = syncd("explain", order.removeprefix("W-"), "--config", config).stdout
+    history = syncd("explain", order.removeprefix("W-"), "--config", config).stdout
     assert time.monotonic() - began < 25
-    assert "cannot be read within 30 s" in told
-    assert "the row could not be read in the view: not in time" in told
+    assert "cannot be read within 30 s" in history
+    assert "the row could not be read in the view: not in time" in history

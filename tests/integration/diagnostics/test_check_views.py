@@ -246,10 +246,10 @@ def test_orders_and_rows_must_match_one_to_one(inspector: CheckRunner) -> None:
 
 
 @pytest.mark.parametrize("clock", ["now()", "CURRENT_DATE", "clock_timestamp()"])
-def test_a_view_that_forgets_orders_with_time_is_named(
+def test_a_view_that_drops_older_orders_is_reported(
     inspector: CheckRunner, clock: str
 ) -> None:
-    """Whatever was confirmed while syncd was stopped for longer is never listed."""
+    """An order confirmed while syncd was stopped for longer would never be listed."""
     shop = inspector.shop
     assert "views.timed" not in inspector.codes()
     shop.sql(
@@ -292,8 +292,8 @@ def test_several_currencies_and_languages_suggest_a_setting(
     show(shop, currency="CASE id % 2 WHEN 0 THEN 'EUR' ELSE email END", products=lines)
     assert "EUR, no code" in inspector.one("orders.currencies").message
     assert "nl-NL and none" in inspector.one("orders.languages").message
-    asked = {"require_currency": True, "require_language": True}
-    codes = CheckRunner(shop, tmp_path, asked).codes()
+    requirements = {"require_currency": True, "require_language": True}
+    codes = CheckRunner(shop, tmp_path, requirements).codes()
     assert not codes & {"orders.currencies", "orders.languages"}
     assert "orders.invalid" in codes
 

@@ -27,11 +27,11 @@ def rows(shop: Shop) -> LedgerWriter:
 
 def read(shop: Shop, lower: datetime | None = LOWER, days: int | None = 4) -> Report:
     upper = None if lower is None or days is None else lower + timedelta(days=days)
-    asked = Asked(lower, upper, AMSTERDAM)
+    request = Asked(lower, upper, AMSTERDAM)
     database = Database(shop.dsn)
     steps: list[None] = []
     report = read_report(
-        database, ("shop", 1), asked, Health(), lambda: steps.append(None)
+        database, ("shop", 1), request, Health(), lambda: steps.append(None)
     )
     database.close()
     assert len(steps) == STEPS
@@ -181,10 +181,10 @@ def test_the_ledger_is_read_once_for_the_orders(rows: LedgerWriter) -> None:
     period = report.figures.period
     database = Database(shop.dsn)
     for statement in (query("report_orders"), query("report_lags")):
-        asked = {"feed": 1, "starts": [*period.starts], "lower": period.lower,
+        parameters = {"feed": 1, "starts": [*period.starts], "lower": period.lower,
                  "upper": period.upper}  # fmt: skip
         explain = Statement(b"EXPLAIN " + statement.text)
-        plan = "\n".join(database.values(str, explain, **asked))
+        plan = "\n".join(database.values(str, explain, **parameters))
         assert plan.count("on ledger") == 1
         assert "Nested Loop" not in plan
     database.close()

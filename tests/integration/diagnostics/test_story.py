@@ -42,13 +42,13 @@ def test_the_history_of_a_delivered_order_has_its_receipt(
     """Which capture, which batch, which response to which body."""
     (order,) = history_harness.confirm(1)
     history_harness.deliver_all()
-    told = explain(history_harness, order)
-    assert "order 1 (W-1) confirmed at" in told
-    assert "captured by poll into the live lane, now in batch 1" in told
-    assert "batch 1, attempt 1 at" in told
-    assert "accepted, 1 events (HTTP 200, body " in told
-    assert "now delivered at" in told
-    assert "next:" not in told
+    history = explain(history_harness, order)
+    assert "order 1 (W-1) confirmed at" in history
+    assert "captured by poll into the live lane, now in batch 1" in history
+    assert "batch 1, attempt 1 at" in history
+    assert "accepted, 1 events (HTTP 200, body " in history
+    assert "now delivered at" in history
+    assert "next:" not in history
     assert explain(history_harness, "W-99") == "nothing"
 
 
@@ -66,9 +66,9 @@ def test_a_pending_order_shows_what_it_waits_for(history_harness: Harness) -> No
     assert "now pending: 1 batches go before it" in explain(history_harness, order)
 
     history_harness.breaker.back_off("backing_off", timedelta(hours=1), "HTTP 503")
-    told = explain(history_harness, order)
-    assert "sending is backing off (HTTP 503), tried again at" in told
-    assert "next:" not in told
+    history = explain(history_harness, order)
+    assert "sending is backing off (HTTP 503), tried again at" in history
+    assert "next:" not in history
 
     history_harness.breaker.back_off("held", timedelta(hours=1), "HTTP 401")
     assert "next: mend what the reason names, then syncd resume" in explain(
@@ -99,12 +99,14 @@ def test_every_batch_that_an_order_left_is_listed(history_harness: Harness) -> N
     history_harness.shop.sql("UPDATE orders SET products = DEFAULT")
     history_harness.sandbox.fail("refused", times=1, orderids=(good[2],))
     history_harness.finish(without_waits=True)
-    told = explain(history_harness, good[2])
-    outcomes = [line.split(": ")[1] for line in told.splitlines() if "attempt " in line]
+    history = explain(history_harness, good[2])
+    outcomes = [
+        line.split(": ")[1] for line in history.splitlines() if "attempt " in line
+    ]
     assert outcomes[0].startswith("transient, 3 events (HTTP 503")
     assert outcomes[1].startswith("refused, 3 events (HTTP 400, orderid is not")
     assert outcomes[-1].startswith("accepted, 1 events (HTTP 200")
-    assert "now delivered" in told
+    assert "now delivered" in history
     assert "HTTP 400" not in explain(history_harness, slow)
 
 
@@ -116,10 +118,10 @@ def test_an_interrupted_attempt_is_listed_as_uncertain(
     history_harness.claim()
     history_harness.expire_leases()
     history_harness.deliver_all()
-    told = explain(history_harness, order)
-    assert "uncertain, 0 events (the instance ended or its lease passed" in told
-    assert "which orders it held is not known" in told
-    assert "1 attempts with unknown outcome" in told
+    history = explain(history_harness, order)
+    assert "uncertain, 0 events (the instance ended or its lease passed" in history
+    assert "which orders it held is not known" in history
+    assert "1 attempts with unknown outcome" in history
 
 
 def test_an_attempt_after_an_order_left_is_not_listed(history_harness: Harness) -> None:
@@ -146,9 +148,9 @@ def test_an_order_that_the_ledger_lacks_is_explained(history_harness: Harness) -
     )
     history_harness.shop.update("watermark", {"confirmed_at": start + 5 * second})
     early, late, soon, never = (explain(history_harness, str(row[0])) for row in rows)
-    for told in (early, late):
-        assert "below the watermark" in told
-        assert "next: syncd reconcile takes it at once" in told
+    for history in (early, late):
+        assert "below the watermark" in history
+        assert "next: syncd reconcile takes it at once" in history
     assert "will be captured" in soon
     assert "is not confirmed" in never
     assert "next:" not in soon + never
@@ -173,10 +175,12 @@ def test_an_initial_order_is_explained(shop: Shop, tmp_path: Path) -> None:
     with Sandbox() as sandbox:
         harness = Harness(shop, sandbox, tmp_path)
         shop.sql("UPDATE orders SET confirmed_at = now() + interval '1 hour'")
-        told = explain(harness, "W-1")
+        history = explain(harness, "W-1")
         harness.close()
-    assert "it was confirmed before the feed started: confirmed_orders listed" in told
-    assert "next: syncd watermark reset --to TIME" in told
+    assert (
+        "it was confirmed before the feed started: confirmed_orders listed" in history
+    )
+    assert "next: syncd watermark reset --to TIME" in history
 
 
 def test_an_order_without_a_usable_time_is_explained(
@@ -189,6 +193,6 @@ def test_an_order_without_a_usable_time_is_explained(
         "INSERT INTO orders (confirmed_at) VALUES (NULL), ('infinity')"
     )
     for order in ("W-1", "W-2"):
-        told = explain(history_harness, order)
-        assert "lists it, but without a usable confirmed_at" in told
-        assert "next: let confirmed_orders give it the time" in told
+        history = explain(history_harness, order)
+        assert "lists it, but without a usable confirmed_at" in history
+        assert "next: let confirmed_orders give it the time" in history

@@ -91,15 +91,15 @@ def test_the_pages_commands_restore_the_shop(
     keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid = "
     assert restored.value(f"{keys} 'order_lines'::regclass") == 1
     restored.sql("INSERT INTO orders (confirmed_at) VALUES (now())")
-    noted = "SELECT count(*) FROM pg_trigger WHERE starts_with(tgname, 'syncd_')"
+    triggers = "SELECT count(*) FROM pg_trigger WHERE starts_with(tgname, 'syncd_')"
     if "whole" in title:
-        assert restored.value(noted) == 4
+        assert restored.value(triggers) == 4
         assert (
             restored.value("SELECT count(*) FROM syncd.outbox WHERE order_key = '3'")
             == 1
         )
     else:
-        assert restored.value(noted) == 0
+        assert restored.value(triggers) == 0
         assert restored.value("SELECT to_regnamespace('syncd')") is None
 
 

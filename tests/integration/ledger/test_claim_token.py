@@ -83,8 +83,8 @@ def test_a_lost_claim_is_uncertain_however_its_exchange_ended(harness: Harness) 
 
     with patch.object(Squeezely, "post", lose), capture_logs() as lines:
         harness.deliver()
-    told = [line for line in lines if line["event"] == "batch.uncertain"]
-    assert "lost the claim" in told[-1]["reason"]
+    logged = [line for line in lines if line["event"] == "batch.uncertain"]
+    assert "lost the claim" in logged[-1]["reason"]
     assert standing(harness) == [("1", "pending", 1), ("2", "pending", 1)]
     harness.finish(without_waits=True)
     assert harness.posts(orders) == [2, 2]

@@ -52,8 +52,8 @@ class UncertainOrder:
 
     def move(self, verb: str, **chosen: object) -> None:
         database, feed = self.ledger.database, self.ledger.feed_id
-        asked = {"feed": feed, "orders": [self.key], "all": False, **chosen}
-        assert database.value(int, query(verb), **asked) == 1
+        parameters = {"feed": feed, "orders": [self.key], "all": False, **chosen}
+        assert database.value(int, query(verb), **parameters) == 1
 
     def _retry(self) -> None:
         states = ["rejected", "withdrawn", "discarded"]

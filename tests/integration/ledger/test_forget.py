@@ -131,14 +131,14 @@ def test_an_order_that_is_being_sent_is_reported_and_erased_afterwards(
     config = tmp_path / "syncd.toml"
     pair_harness.confirm(2)
     claim = pair_harness.claim()
-    code, told, _ = run(config, "1", "--yes")
+    code, output, _ = run(config, "1", "--yes")
     assert code == 75
-    assert "Being sent right now: 1; run this again" in told
+    assert "Being sent right now: 1; run this again" in output
     receipt = Receipt("accepted", 200, None, 2, b"x", ["W-1", "W-2"])
     assert pair_harness.accept(claim, receipt) == 1
     assert "W-1" in dump(pair_harness.shop)
-    code, told, _ = run(config, "1", "--yes")
-    assert (code, "Erase at Squeezely by hand: 1" in told) == (0, True)
+    code, output, _ = run(config, "1", "--yes")
+    assert (code, "Erase at Squeezely by hand: 1" in output) == (0, True)
     assert "W-1" not in dump(pair_harness.shop)
     pair_harness.confirm(1)
     claim = pair_harness.claim()
@@ -190,14 +190,14 @@ def test_a_persons_orders_are_found_by_address(
     pair_harness.confirm(1, email=hashed)
     pair_harness.confirm(1)
     pair_harness.finish()
-    code, told, _ = run(config, given, "--dry-run")
-    assert (code, told.splitlines()[-2]) == (0, "3 orders found, nothing was changed")
+    code, output, _ = run(config, given, "--dry-run")
+    assert (code, output.splitlines()[-2]) == (0, "3 orders found, nothing was changed")
     assert states(pair_harness.shop)["1"] is None
-    code, told, said = run(config, "-", "--yes", "--json", given=f"{given}\n")
-    facts = json.loads(told)
+    code, output, errors = run(config, "-", "--yes", "--json", given=f"{given}\n")
+    facts = json.loads(output)
     assert (code, facts["erase_at_squeezely"]) == (0, ["1", "2", "3"])
-    assert "orders.erased" in said
-    assert "mila" not in (told + said).lower()
+    assert "orders.erased" in errors
+    assert "mila" not in (output + errors).lower()
     code, again, _ = run(config, "--email-stdin", "--yes", given=f"{given}\n")
     assert code == 0
     assert "order 1: erased" in again
@@ -219,17 +219,17 @@ def test_invalid_requests_change_nothing(pair_harness: Harness, tmp_path: Path) 
         ("2", "several orders may be meant by '2'"),
         ("nobody@shop.example", "has no order of that address"),
     ):
-        code, told, said = run(config, "W-2", target, "--yes")
-        assert (code, told) == (1, "")
-        assert message in said
-        assert "nobody@" not in said
+        code, output, errors = run(config, "W-2", target, "--yes")
+        assert (code, output) == (1, "")
+        assert message in errors
+        assert "nobody@" not in errors
     assert run(config)[0] == 64
-    code, _, said = run(config, "W-2")
-    assert (code, "nothing was changed" in said) == (1, True)
+    code, _, errors = run(config, "W-2")
+    assert (code, "nothing was changed" in errors) == (1, True)
     assert set(states(pair_harness.shop).values()) == {None}
     config.write_text(config.read_text().replace('feed = "shop"', 'feed = "other"'))
-    code, _, said = run(config, "W-2", "--yes")
-    assert (code, "feed 'other' was never started" in said) == (78, True)
+    code, _, errors = run(config, "W-2", "--yes")
+    assert (code, "feed 'other' was never started" in errors) == (78, True)
 
 
 def test_a_search_that_takes_too_long_is_reported(pair_harness: Harness) -> None:

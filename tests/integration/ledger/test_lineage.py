@@ -71,9 +71,9 @@ class GuardedDaemon:
         assert daemon.wait(60) == 0
 
     def syncd(self, *arguments: str) -> str:
-        code, said = self.ask(*arguments)
-        assert code == 0, said
-        return said
+        code, output = self.ask(*arguments)
+        assert code == 0, output
+        return output
 
     def ask(self, *arguments: str) -> tuple[int, str]:
         environment = {"SYNCD_SQUEEZELY_API_KEY": "sandbox-key"}
@@ -83,9 +83,9 @@ class GuardedDaemon:
 
     def status(self) -> dict[str, Any]:
         """Return the feed's status after its daemon was stopped: down."""
-        code, said = self.ask("status", "--json")
-        assert code == 2, said
-        facts: dict[str, Any] = json.loads(said)
+        code, output = self.ask("status", "--json")
+        assert code == 2, output
+        facts: dict[str, Any] = json.loads(output)
         return facts
 
     def wait_for_mark(self) -> None:

@@ -29,8 +29,10 @@ def test_an_order_with_a_wrong_detail_is_sent_without_it(harness: Harness) -> No
     assert (detail.field, detail.reason) == ("products.price", "is negative")
     assert detail.orders == 3
     assert f"W-{detail.order_key}" in odd
-    told = [line for line in lines if line["event"] == "fields.left_out"]
-    assert [(line["field"], line["orders"]) for line in told] == [("products.price", 3)]
+    logged = [line for line in lines if line["event"] == "fields.left_out"]
+    assert [(line["field"], line["orders"]) for line in logged] == [
+        ("products.price", 3)
+    ]
 
 
 def test_omitted_details_are_summed_up(harness: Harness) -> None:

@@ -37,10 +37,10 @@ INSERT = "INSERT INTO orders (confirmed_at) VALUES (clock_timestamp())"
 
 
 def listening(feed: FeedHarness) -> tuple[OutboxCapture, Outbox]:
-    source, ear = feed.connections.source, Database(feed.shop.dsn)
+    source, notifications_database = feed.connections.source, Database(feed.shop.dsn)
     outbox = Outbox(source, source, "shop")
     intake = AdmissionContext(feed.source, feed.ledger, 100, True)  # noqa: FBT003
-    notifications = NotifyListener(ear, source, "shop")
+    notifications = NotifyListener(notifications_database, source, "shop")
     return OutboxCapture(
         outbox,
         notifications,
@@ -205,9 +205,9 @@ def test_reconciliation_captures_nothing_while_capture_is_paused(
     wait_until(lambda: reactions.seconds_to_wait("reconcile") == 0)
     reactions.run("reconcile", job.run)
     assert feed.captures() == [("reconcile", 1)]
-    told = [json.loads(line) for line in lines.getvalue().splitlines()]
-    said = [(t["event"], t.get("reason")) for t in told if "feed." in t["event"]]
-    assert said == [("feed.paused", "the till is counted"), ("feed.resumed", None)]
+    logged = [json.loads(line) for line in lines.getvalue().splitlines()]
+    events = [(t["event"], t.get("reason")) for t in logged if "feed." in t["event"]]
+    assert events == [("feed.paused", "the till is counted"), ("feed.resumed", None)]
 
 
 def test_a_reconciliation_that_a_pause_interrupts_is_continued(
@@ -236,14 +236,14 @@ def test_rows_of_the_outbox_stay_while_capture_is_paused(
 ) -> None:
     """They are captured after it, also those with an old stamp."""
     shop.listen("orders:id")
-    ear, outbox = listening(feed)
+    notifications, outbox = listening(feed)
     pauses(feed.ledger).begin("capture", None)
     shop.confirm(2)
     wait_until(lambda: outbox.count() == 2)
 
     def is_refused() -> bool:
         try:
-            ear.step(0.05)
+            notifications.step(0.05)
         except PausedError:
             return True
         return False
@@ -253,9 +253,9 @@ def test_rows_of_the_outbox_stay_while_capture_is_paused(
     assert outbox.count() == 2
     assert feed.captures() == []
     pauses(feed.ledger).end("capture")
-    wait_until(lambda: ear.step(0.05).orders == 2)
+    wait_until(lambda: notifications.step(0.05).orders == 2)
     assert outbox.count() == 0
-    ear.close()
+    notifications.close()
 
 
 # The write-ahead log

@@ -248,8 +248,8 @@ def test_pruning_takes_small_steps_and_one_turn_an_hour(pruned: PruningHarness) 
     assert pruned.shop.batches() == 4
     pruned.prune()
     assert pruned.shop.batches() == 1
-    told = [json.loads(line) for line in lines.getvalue().splitlines()]
-    assert [(t["orders"], t["batches"]) for t in told] == [(4, 4), (3, 3)]
+    logged = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert [(t["orders"], t["batches"]) for t in logged] == [(4, 4), (3, 3)]
 
 
 def test_a_step_ends_after_a_number_of_orders(pruned: PruningHarness) -> None:

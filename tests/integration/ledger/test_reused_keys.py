@@ -168,7 +168,7 @@ def reconcile(harness: Harness) -> ReconciliationTally:
     return finished.account
 
 
-def sold(harness: Harness, orders: int) -> None:
+def with_new_orders(harness: Harness, orders: int) -> None:
     """Add orders of now, beside the three of two days ago."""
     harness.confirm(orders)
     harness.deliver_all()
@@ -178,11 +178,11 @@ def test_a_shop_that_deletes_delivered_orders_reuses_no_key(
     delivered_test_orders: Harness,
 ) -> None:
     """Old orders go, new ones come with higher keys: no alarm."""
-    sold(delivered_test_orders, 3)
+    with_new_orders(delivered_test_orders, 3)
     delivered_test_orders.shop.sql(
         "DELETE FROM orders WHERE confirmed_at < now() - interval '1 day'"
     )
-    sold(delivered_test_orders, 2)
+    with_new_orders(delivered_test_orders, 2)
     keys(delivered_test_orders).compare_newest()
     assert reconcile(delivered_test_orders) == ReconciliationTally(delivered=5)
     assert keys(delivered_test_orders).noted() == []
@@ -192,7 +192,7 @@ def test_a_shop_that_deletes_old_history_rows_reuses_no_key(
     delivered_test_orders: Harness,
 ) -> None:
     """The remaining rows have other times; the orders still count as delivered."""
-    sold(delivered_test_orders, 4)
+    with_new_orders(delivered_test_orders, 4)
     delivered_test_orders.shop.sql(HISTORY.format(delivered_test_orders.shop.role))
     assert reconcile(delivered_test_orders) == ReconciliationTally(delivered=7)
     delivered_test_orders.shop.sql(
@@ -222,7 +222,7 @@ def test_keys_of_another_table_are_reused_whatever_their_times(
     delivered_test_orders: Harness,
 ) -> None:
     """Its orders are old and never reconciled: the newest ones are gone."""
-    sold(delivered_test_orders, 2)
+    with_new_orders(delivered_test_orders, 2)
     assert reconcile(delivered_test_orders) == ReconciliationTally(delivered=5)
     delivered_test_orders.shop.sql(BEGIN_AGAIN)
     delivered_test_orders.shop.sql(

@@ -58,13 +58,13 @@ def test_a_shop_with_any_encoding_works(encoded: Shop, tmp_path: Path) -> None:
         wait_until(lambda: "daemon.started" in log.read_text())
         (order,) = encoded.confirm(1)
         wait_until(lambda: sandbox.book.totals.orderids == 1)
-        said = run(config, "check")
-        assert "UnicodeEncodeError" not in said.stderr
-        assert "Traceback" not in said.stderr
+        checked = run(config, "check")
+        assert "UnicodeEncodeError" not in checked.stderr
+        assert "Traceback" not in checked.stderr
         assert run(config, "pause", "--reason", "5 € ł Łukasz").returncode == 0
         assert run(config, "resume").returncode == 0
-        told = run(config, "explain", order.removeprefix("W-"))
-        assert "now delivered" in told.stdout
+        explained = run(config, "explain", order.removeprefix("W-"))
+        assert "now delivered" in explained.stdout
         unknown = run(config, "explain", "W-€")
         assert (unknown.returncode, "Traceback" in unknown.stderr) == (1, False)
         daemon.terminate()
@@ -119,6 +119,6 @@ def test_invalid_bytes_affect_only_their_order(encoded: Shop, tmp_path: Path) ->
         state, reason = harness.set_aside()[bad]
         assert (state, "22021" in str(reason)) == ("rejected", True)
         config = tmp_path / "syncd.toml"
-        told = run(config, "explain", bad.removeprefix("W-"))
-        assert "now rejected" in told.stdout
+        explained = run(config, "explain", bad.removeprefix("W-"))
+        assert "now rejected" in explained.stdout
         harness.close()

@@ -130,8 +130,8 @@ def test_a_certificate_of_an_unknown_ca_is_not_trusted(trusted_shop: TlsShop) ->
     assert "sslrootcert" in refusal(system).hint
     (trusted_shop.folder / "other").mkdir(exist_ok=True)
     other = issue(trusted_shop.folder / "other").authority
-    told = refusal(trusted_shop.dsn(sslmode="verify-full", sslrootcert=other))
-    assert "is not trusted" in str(told)
+    error = refusal(trusted_shop.dsn(sslmode="verify-full", sslrootcert=other))
+    assert "is not trusted" in str(error)
 
 
 def test_an_expired_certificate_is_not_trusted(trusted_shop: TlsShop) -> None:

@@ -1,4 +1,4 @@
-"""Which rows `views draft` takes for what was bought, and their amounts."""
+"""Which rows `views draft` takes for products, and their amounts."""
 
 from decimal import Decimal
 from typing import Any
@@ -70,10 +70,10 @@ def lines(columns: str, values: str, more: str = "") -> str:
 
 
 @pytest.mark.parametrize("flag", ["is_delivery", "is_shipping_line", "is_downpayment"])
-def test_what_a_flag_calls_a_charge_is_no_product(
+def test_a_line_that_a_flag_marks_as_a_charge_is_no_product(
     database: str, drafted: draft_schemas.Drafted, flag: str
 ) -> None:
-    """A delivery is not bought; the other flags of a line say nothing of that."""
+    """A delivery is not bought; the other flags of a line do not matter."""
     made = drafted(
         lines(
             f"{flag} boolean, requires_shipping boolean, is_shipped boolean",
@@ -101,10 +101,10 @@ def test_headings_and_notes_are_no_products(
 
 
 @pytest.mark.parametrize("parent", ["parent_line_id", "parent_id", "hoofdregel_id"])
-def test_parts_whose_prices_add_up_are_not_counted_again(
+def test_components_whose_prices_add_up_are_not_counted_again(
     database: str, drafted: draft_schemas.Drafted, parent: str
 ) -> None:
-    """A set has the price of what is in it; what else is linked is bought besides."""
+    """A set has the price of its components; other linked lines are bought too."""
     made = drafted(
         lines(
             f"{parent} int REFERENCES order_lines, replaces_id int",
@@ -117,10 +117,10 @@ def test_parts_whose_prices_add_up_are_not_counted_again(
     assert not made.choice("lines").doubts
 
 
-def test_lines_that_may_count_twice_are_a_doubt(
+def test_lines_that_may_count_twice_are_reported_as_uncertain(
     database: str, drafted: draft_schemas.Drafted
 ) -> None:
-    """Parts with prices of their own may be extras, or in the price of the whole."""
+    """Components with prices may be extras, or included in the price of the set."""
     made = drafted(
         lines(
             "linked_line_id int",
@@ -133,10 +133,10 @@ def test_lines_that_may_count_twice_are_a_doubt(
     assert "linked_line_id have a price" in " ".join(made.choice("lines").doubts)
 
 
-def test_a_kind_of_line_that_is_new_is_a_product(
+def test_an_unknown_kind_of_line_is_a_product(
     database: str, drafted: draft_schemas.Drafted
 ) -> None:
-    """Charges are left out by their names; how a line is delivered is no kind."""
+    """Charges are excluded by their names; the way of delivery is no kind."""
     made = drafted(
         lines(
             "type text, delivery_type text",
@@ -150,7 +150,7 @@ def test_a_kind_of_line_that_is_new_is_a_product(
     assert [p["id"] for p in products(database, made.sql, 3)] == ["MUG", "X3"]
 
 
-def test_a_declared_key_is_preferred_to_what_a_name_suggests(
+def test_a_declared_key_is_preferred_to_a_name(
     database: str, drafted: draft_schemas.Drafted
 ) -> None:
     """Here the order is the parent of its lines."""
@@ -167,10 +167,10 @@ def test_a_declared_key_is_preferred_to_what_a_name_suggests(
     assert [p["id"] for p in products(database, made.sql, 3)] == ["S3"]
 
 
-def test_a_table_that_extends_the_orders_does_not_stand_for_them(
+def test_a_table_that_extends_the_orders_does_not_replace_them(
     database: str, drafted: draft_schemas.Drafted
 ) -> None:
-    """Its key is the order's id, as is the column of the lines: no key is declared."""
+    """Its key is the order's id, as is the lines' column: no key is declared."""
     made = drafted(
         ORDERS
         + """

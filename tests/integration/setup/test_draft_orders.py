@@ -167,7 +167,7 @@ def test_carts_and_refunds_are_excluded_by_flags(
     assert listed(database, made.sql) == {"0", "3", "4", "5", "6", "7", "8"}
 
 
-def test_a_kind_is_read_from_no_table_that_has_not_its_values(
+def test_a_kind_is_not_read_from_a_table_without_its_values(
     database: str, drafted: draft_schemas.Drafted
 ) -> None:
     """A name alone makes no reference: the kinds are texts of the column itself."""

@@ -1,4 +1,4 @@
-"""Which time `views draft` takes for the confirmation, and what speaks against it."""
+"""Which time `views draft` takes for the confirmation, and contradicting facts."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from syncd.setup.views.draft.choice import Certainty, Choice
 
 
 def confirmed_at(drafted: draft_schemas.Drafted, columns: str, values: str) -> Choice:
-    """Draft a shop whose orders have these columns besides, and return the choice."""
+    """Draft a shop whose orders have these columns as well; return the choice."""
     made = drafted(
         f"""
         CREATE TABLE orders (id int PRIMARY KEY, number text UNIQUE, email text,
@@ -28,7 +28,7 @@ def confirmed_at(drafted: draft_schemas.Drafted, columns: str, values: str) -> C
 def test_an_event_that_few_orders_have_is_not_the_confirmation(
     drafted: draft_schemas.Drafted,
 ) -> None:
-    """An approval by hand is no event of each order."""
+    """A manual approval is no event of every order."""
     chosen = confirmed_at(
         drafted,
         "completed_at timestamptz, approved_at timestamptz",
@@ -52,7 +52,7 @@ def test_a_payment_may_be_rare(drafted: draft_schemas.Drafted) -> None:
 def test_the_end_of_an_order_is_not_its_confirmation(
     drafted: draft_schemas.Drafted, name: str
 ) -> None:
-    """A shop closes an order days after it was paid, or never."""
+    """A shop closes an order days after its payment, or never."""
     chosen = confirmed_at(
         drafted,
         f"created_at timestamptz, {name} timestamptz, state text",
@@ -63,8 +63,8 @@ def test_the_end_of_an_order_is_not_its_confirmation(
     assert chosen.certainty is Certainty.DOUBTFUL
 
 
-def test_a_status_may_disagree_with_a_time(drafted: draft_schemas.Drafted) -> None:
-    """Of what was placed some is unpaid; of what was not, some is paid."""
+def test_a_status_may_contradict_a_time(drafted: draft_schemas.Drafted) -> None:
+    """Some placed orders are unpaid; some paid ones were not placed."""
     chosen = confirmed_at(
         drafted,
         "placed_at timestamptz, payment_status text",
@@ -79,10 +79,10 @@ def test_a_status_may_disagree_with_a_time(drafted: draft_schemas.Drafted) -> No
     )
 
 
-def test_a_status_that_never_says_paid_disagrees_with_nothing(
+def test_a_status_without_a_paid_value_contradicts_nothing(
     drafted: draft_schemas.Drafted,
 ) -> None:
-    """Nor one of what was cancelled or refunded later."""
+    """Nor does one of orders that were cancelled or refunded later."""
     chosen = confirmed_at(
         drafted,
         "paid_at timestamptz, state text, payment_status text",
@@ -94,7 +94,7 @@ def test_a_status_that_never_says_paid_disagrees_with_nothing(
 
 
 @pytest.mark.parametrize("time", ["created_at", "placed_at"])
-def test_a_status_in_numbers_is_a_question(
+def test_a_numeric_status_is_a_question(
     drafted: draft_schemas.Drafted, time: str
 ) -> None:
     """Only the shop knows what 2 means."""

@@ -41,20 +41,20 @@ def test_installing_again_under_load_loses_no_outbox_row(shop: Shop) -> None:
     written, stop = [], threading.Event()
 
     def sell() -> None:
-        with psycopg.connect(shop.owner, autocommit=True) as till:
+        with psycopg.connect(shop.owner, autocommit=True) as sellerion:
             while not stop.is_set():
-                row = till.execute(ORDER).fetchone()
+                row = sellerion.execute(ORDER).fetchone()
                 assert row
                 written.append(str(row[0]))
 
-    till = threading.Thread(target=sell)
-    till.start()
+    sellerion = threading.Thread(target=sell)
+    sellerion.start()
     try:
         for _ in range(10):
             install_all(shop, "orders:id")
     finally:
         stop.set()
-        till.join()
+        sellerion.join()
     recorded = {str(row[0]) for row in shop.rows("SELECT order_key FROM syncd.outbox")}
     assert set(written) - recorded == set()
     assert len(written) > 10
@@ -65,8 +65,8 @@ def test_installing_again_under_load_loses_no_outbox_row(shop: Shop) -> None:
 def test_installing_again_does_not_wait_for_an_open_checkout(shop: Shop) -> None:
     """When nothing is missing, it takes no lock on the shop's tables."""
     install_all(shop, "orders:id")
-    with psycopg.connect(shop.owner) as till:
-        till.execute("INSERT INTO orders (confirmed_at) VALUES (now())")
+    with psycopg.connect(shop.owner) as session:
+        session.execute("INSERT INTO orders (confirmed_at) VALUES (now())")
         install_all(shop, "orders:id")
     assert shop.in_outbox() == 1
 

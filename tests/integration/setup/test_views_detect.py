@@ -114,8 +114,8 @@ def test_tables_in_another_schema_are_found_and_their_views_work(
     assert found["schema"] == "My Shop"
     assert found["sent"] == 30
     assert found["listen"] == ['"My Shop"."order":id']
-    told = syncd("views", "detect", "--dsn", database).stdout
-    assert """`syncd views try vendure --schema "My Shop"`""" in told
+    output = syncd("views", "detect", "--dsn", database).stdout
+    assert """`syncd views try vendure --schema "My Shop"`""" in output
     done = syncd("views", "try", "vendure", "--schema", '"My Shop"', "--as", database)
     assert "30 orders would be sent" in done.stdout, done.stderr
 

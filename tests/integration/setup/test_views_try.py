@@ -213,12 +213,12 @@ def test_a_file_with_another_statement_is_refused_in_one_line(
     """It names the line and the statement, and that nothing was changed."""
     before = shop.rows(STATE)
     done = attempt(text)
-    said = done.stderr.splitlines()
+    errors = done.stderr.splitlines()
     assert done.returncode == 78
-    assert reason in said[0]
-    assert (f"line {line}: " in said[0]) == (line is not None)
-    assert said[0].endswith("nothing was changed")
-    assert len(said) == 2
+    assert reason in errors[0]
+    assert (f"line {line}: " in errors[0]) == (line is not None)
+    assert errors[0].endswith("nothing was changed")
+    assert len(errors) == 2
     assert shop.rows(STATE) == before
 
 

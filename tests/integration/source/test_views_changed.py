@@ -78,8 +78,8 @@ def test_a_table_that_took_the_name_of_another_is_reported(
     assert found.next_step == "create both views again"
     assert check(started).replaced == (found,)
     started.shop.recreate_views()
-    looked = check(started)
-    assert (looked.replaced, looked.held) == ((), None)
+    result = check(started)
+    assert (result.replaced, result.held) == ((), None)
     assert check(started) == IdentityCheck()
 
 
@@ -103,8 +103,8 @@ def test_a_table_that_keeps_its_name_or_its_oid_is_no_alarm(
     started.shop.confirm(3)
     started.poll()
     started.shop.sql(change)
-    looked = check(started)
-    assert (list(looked.replaced), looked.held) == ([], None)
+    result = check(started)
+    assert (list(result.replaced), result.held) == ([], None)
 
 
 def test_a_table_moved_to_another_schema_is_replaced_by_its_namesake(
@@ -156,8 +156,8 @@ def test_partitions_that_come_and_go_are_no_alarm(shop: Shop) -> None:
             "CREATE TABLE orders_1 PARTITION OF orders"
             " FOR VALUES FROM ('2020-01-01') TO ('2026-01-01')"
         )
-        looked = check(started, "listen")
-        assert (list(looked.replaced), looked.held) == ([], None)
+        result = check(started, "listen")
+        assert (list(result.replaced), result.held) == ([], None)
 
 
 def test_triggers_on_a_table_that_lost_its_name_are_reported(
@@ -205,18 +205,18 @@ def test_recreated_views_with_the_same_orders_are_accepted(
     started.shop.confirm(3)
     started.poll()
     started.shop.recreate_views()
-    looked = check(started)
-    assert (looked.held, looked.compared) == (None, 3)
-    assert looked.accepted is not None
+    result = check(started)
+    assert (result.held, result.compared) == (None, 3)
+    assert result.accepted is not None
     assert check(started).accepted is None
     started.shop.sql(
         "CREATE TABLE copy AS TABLE orders; DROP TABLE orders CASCADE;"
         "ALTER TABLE copy RENAME TO orders;"
     )
     started.shop.recreate_views()
-    looked = check(started)
-    assert (looked.held, list(looked.replaced)) == (None, [])
-    assert looked.accepted is not None
+    result = check(started)
+    assert (result.held, list(result.replaced)) == (None, [])
+    assert result.accepted is not None
 
 
 @pytest.mark.parametrize(
@@ -237,9 +237,9 @@ def test_known_orders_with_other_keys_hold_the_feed(
     started.poll()
     shop.sql(TO_UUID + views)
     shop.sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA syncd TO {shop.role}")
-    looked = check(started)
-    assert looked.held is not None
-    assert "not listed under their keys" in looked.held
+    result = check(started)
+    assert result.held is not None
+    assert "not listed under their keys" in result.held
     assert shop.row_of("endpoint").paused_at
     assert shop.row_of("watermark").paused_at
     shop.recreate_views()
@@ -390,10 +390,8 @@ def test_a_person_decides_about_orders_that_cannot_be_matched(
 
 
 @pytest.mark.parametrize("which", ["ALL", "syncd_update_shop"])
-def test_triggers_that_were_disabled_are_named(
-    started: FeedHarness, which: str
-) -> None:
-    """As by an import, which forgot to enable them; installing again enables them."""
+def test_disabled_triggers_are_reported(started: FeedHarness, which: str) -> None:
+    """As by an import that did not enable them again; installing again enables them."""
     started.shop.listen()
     assert check(started, "listen") == IdentityCheck()
     started.shop.sql(f"ALTER TABLE orders DISABLE TRIGGER {which}")
@@ -418,7 +416,7 @@ ALTER TABLE orders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
     [HIDDEN, "UPDATE orders SET confirmed_at = NULL", "DELETE FROM orders"],
     ids=["row level security", "no time", "deleted"],
 )
-def test_views_that_list_the_newest_orders_no_more_are_named(
+def test_views_that_no_longer_list_the_newest_orders_are_reported(
     started: FeedHarness, hide: str
 ) -> None:
     """As with row level security, they may hide new orders; until one is listed."""
@@ -440,7 +438,7 @@ def test_views_that_list_the_newest_orders_no_more_are_named(
     shop.sql(f"DROP ROLE {shop.role}_owner")
 
 
-def test_a_few_orders_that_were_cancelled_are_no_news(started: FeedHarness) -> None:
+def test_a_few_cancelled_orders_are_no_finding(started: FeedHarness) -> None:
     """Nor are any that are older than one that is listed."""
     started.shop.confirm(5)
     started.poll()
@@ -452,8 +450,10 @@ def test_a_few_orders_that_were_cancelled_are_no_news(started: FeedHarness) -> N
     assert check(started) == IdentityCheck()
 
 
-def test_keys_that_were_rewritten_in_the_table_are_held(started: FeedHarness) -> None:
-    """The views stay as they are; nothing is sent again under the new keys."""
+def test_keys_that_were_rewritten_in_the_table_hold_the_feed(
+    started: FeedHarness,
+) -> None:
+    """The views are unchanged; nothing is sent again under the new keys."""
     shop = started.shop
     shop.confirm(5)
     started.poll()
@@ -470,8 +470,10 @@ def test_keys_that_were_rewritten_in_the_table_are_held(started: FeedHarness) ->
     assert started.poll(whole=True) == 0
 
 
-def test_an_account_captures_nothing_under_rewritten_keys(started: FeedHarness) -> None:
-    """Whether it or the guard is the first to meet them."""
+def test_a_reconciliation_captures_nothing_under_rewritten_keys(
+    started: FeedHarness,
+) -> None:
+    """Whether it or the guard detects them first."""
     shop = started.shop
     shop.confirm(5)
     started.poll()

@@ -54,17 +54,17 @@ def page(path: tuple[str, ...], columns: int, **environment: str) -> str:
 
 def test_every_page_begins_with_a_summary() -> None:
     """One sentence, short enough for the list of commands."""
-    told = {named(path): summary(command) for path, command in PAGES.items()}
-    assert {n for n, text in told.items() if not 10 < len(text) <= 90} == set()
-    assert {n for n, text in told.items() if not text[0].isupper()} == set()
+    summaries = {named(path): summary(command) for path, command in PAGES.items()}
+    assert {n for n, text in summaries.items() if not 10 < len(text) <= 90} == set()
+    assert {n for n, text in summaries.items() if not text[0].isupper()} == set()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=named)
 def test_no_example_contains_the_exit_codes(path: tuple[str, ...]) -> None:
     """A command can be copied: exit codes below it are no part of it."""
-    told, examples = split_examples(PAGES[path].help or "")
+    text, examples = split_examples(PAGES[path].help or "")
     assert not [example for example in examples if "Exit codes" in example]
-    assert ("Exit codes" in (PAGES[path].help or "")) == ("Exit codes" in told)
+    assert ("Exit codes" in (PAGES[path].help or "")) == ("Exit codes" in text)
 
 
 @pytest.mark.parametrize("path", VERBS, ids=named)
@@ -104,27 +104,27 @@ def test_a_group_lists_the_whole_summary_of_each_command() -> None:
     groups = [p for p, c in PAGES.items() if p and isinstance(c, click.Group)]
     assert groups
     for path in groups:
-        told = " ".join(page(path, 40).split())
+        text = " ".join(page(path, 40).split())
         for verb, command in PAGES.items():
             if verb[:-1] == path:
-                assert summary(command) in told, verb
+                assert summary(command) in text, verb
 
 
 def test_every_command_is_in_one_section_of_the_overview() -> None:
     """A new command without a section would not be found."""
     shelved = [command for section in cli.sections.values() for command in section]
     assert sorted(str(c.name) for c in shelved) == sorted(cli.commands)
-    told = page((), 80)
-    assert all(f"\n  {name} " in told for name in cli.commands)
-    assert [f"\n{section}:\n" in told for section in cli.sections] == [True] * 8
+    text = page((), 80)
+    assert all(f"\n  {name} " in text for name in cli.commands)
+    assert [f"\n{section}:\n" in text for section in cli.sections] == [True] * 8
 
 
 def test_the_overview_and_the_page_of_operations_list_the_exit_codes() -> None:
     """As they are in the code."""
-    told = " ".join(page((), 80).split())
+    text = " ".join(page((), 80).split())
     operations = " ".join((ROOT / "docs" / "operations.md").read_text().split())
     for code in ExitCode:
-        assert f"{int(code)} {code.meaning}" in told
+        assert f"{int(code)} {code.meaning}" in text
         assert f"{int(code)} {code.meaning}" in operations
 
 
@@ -160,11 +160,11 @@ class RecordingEnvironment(dict[str, str]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: set[str] = set()
+        self.requested: set[str] = set()
 
     @override
     def get(self, key: str, default: object = None) -> Any:
-        self.asked.add(key)
+        self.requested.add(key)
         return default
 
 
@@ -181,8 +181,8 @@ def test_every_variable_that_is_read_is_documented(tmp_path: Path) -> None:
         if "demo" not in file.parts
         for name in OURS.findall(file.read_text())
     }
-    assert len(environment.asked) == 6
-    assert environment.asked | named_in_code <= set(ENVIRONMENT)
+    assert len(environment.requested) == 6
+    assert environment.requested | named_in_code <= set(ENVIRONMENT)
 
 
 @pytest.fixture(scope="module")

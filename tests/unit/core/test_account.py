@@ -54,8 +54,8 @@ def test_with_unreadable_orders_the_sentence_claims_nothing_unexplained(
 ) -> None:
     """It is unknown whether an unreadable order is explained."""
     lower, upper = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)
-    said = sentence(lower, upper, ReconciliationTally(delivered=3), 0, unreadable)
-    assert said == (
+    line = sentence(lower, upper, ReconciliationTally(delivered=3), 0, unreadable)
+    assert line == (
         "between 2026-11-01T00:00:00Z and 2026-11-02T00:00:00Z: 3 confirmed, "
         f"3 delivered; {words}"
     )

@@ -109,15 +109,15 @@ SAID = [
 
 
 @pytest.mark.parametrize(
-    ("cause", "said", "words"),
+    ("cause", "message", "words"),
     SAID,
     ids=[ascii(s[:40]).replace("\\", "/") for _, s, _ in SAID],
 )
 def test_libpqs_message_determines_the_cause(
-    cause: Cause, said: str, words: str
+    cause: Cause, message: str, words: str
 ) -> None:
     """Each with a next step; a configured value is not quoted."""
-    fault = connection_fault(BEGIN + said)
+    fault = connection_fault(BEGIN + message)
     assert fault.cause is cause
     assert words in fault.what
     assert "\n" not in fault.what
@@ -126,7 +126,7 @@ def test_libpqs_message_determines_the_cause(
 
 
 @pytest.mark.parametrize(
-    ("said", "what"),
+    ("message", "what"),
     [
         (f"{BEGIN}Connection refused\n\tIs the server running?", "Connection refused"),
         (
@@ -146,9 +146,9 @@ def test_libpqs_message_determines_the_cause(
         ("", "no answer"),
     ],
 )
-def test_an_outage_is_described_by_its_reason_alone(said: str, what: str) -> None:
+def test_an_outage_is_described_by_its_reason_alone(message: str, what: str) -> None:
     """The caller adds the place."""
-    assert connection_fault(said).what == what
+    assert connection_fault(message).what == what
 
 
 def test_of_several_hosts_the_fault_that_a_person_must_fix_comes_first() -> None:

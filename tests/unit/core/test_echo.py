@@ -7,7 +7,7 @@ import pytest
 from syncd.core.echo import forms, hidden_texts, readings, unescaped
 
 
-def spelt(value: str) -> set[str]:
+def plain_forms(value: str) -> set[str]:
     """Return the forms of a value that are no digests."""
     return {form for form in forms(value) if form and len(form) < 32}
 
@@ -31,21 +31,21 @@ def test_an_escaped_control_character_is_a_space() -> None:
 @pytest.mark.parametrize("number", ["1234-5678", "+31 (6) 12.34/5678", "12345678"])
 def test_a_telephone_number_may_be_echoed_without_its_prefix(number: str) -> None:
     """The last eight digits are the same in every notation."""
-    assert spelt(number) == {number, "12345678"}
+    assert plain_forms(number) == {number, "12345678"}
 
 
 @pytest.mark.parametrize("value", ["1234-567", "order 12345678", "Rotterdam", "x"])
 def test_other_values_have_no_last_digits(value: str) -> None:
     """Neither a text, nor fewer digits."""
-    assert spelt(value) == {value}
+    assert plain_forms(value) == {value}
 
 
 @pytest.mark.parametrize("local", ["jan", '"jan@home"'])
 def test_a_domain_may_be_echoed_in_punycode(local: str) -> None:
     """Each label that is not ASCII."""
     value = f"{local}@müller.Bücher.example"
-    assert {"mller-kva", "bcher-kva"} <= spelt(value)
-    assert "example-" not in spelt(value)
+    assert {"mller-kva", "bcher-kva"} <= plain_forms(value)
+    assert "example-" not in plain_forms(value)
 
 
 def test_a_digest_may_be_of_the_value_in_lower_case() -> None:

@@ -25,7 +25,7 @@ def test_every_server_encoding_has_a_codec(encoding: str | None, codec: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "codec", "told"),
+    ("text", "codec", "expected"),
     [
         ("prijs ł 5 €", "utf-8", "prijs ł 5 €"),
         ("prijs ł 5 €", "iso8859-1", "prijs ? 5 ?"),
@@ -37,11 +37,11 @@ def test_every_server_encoding_has_a_codec(encoding: str | None, codec: str) -> 
     ],
 )
 def test_an_unsupported_character_becomes_a_question_mark(
-    text: str, codec: str, told: str
+    text: str, codec: str, expected: str
 ) -> None:
     """Also a NUL, which no server stores, and half a character."""
-    assert fitted(text, codec) == told
-    assert fits(text, codec) is (text == told)
+    assert fitted(text, codec) == expected
+    assert fits(text, codec) is (text == expected)
 
 
 def test_every_text_of_a_list_is_converted() -> None:

@@ -39,7 +39,7 @@ ROW: dict[str, Any] = {
 }
 
 
-def both(
+def render_both(
     text: str, rules: EventRules | None = None, *, with_profile: bool = True
 ) -> tuple[Event | None, object]:
     """Render an event in the fast way and in the full one."""
@@ -99,7 +99,7 @@ def test_a_plain_row_has_the_same_event(
     rules: EventRules,
 ) -> None:
     """For any row: the same event, byte for byte, or the row is not plain."""
-    quick, long = both(json.dumps(row), rules, with_profile=with_profile)
+    quick, long = render_both(json.dumps(row), rules, with_profile=with_profile)
     if quick is not None:
         assert isinstance(long, Event), (row, long)
         assert (quick.orderid, quick.event) == (long.orderid, long.event)
@@ -128,7 +128,7 @@ def test_a_plain_row_has_the_same_event(
 )
 def test_usual_rows_are_plain(given: dict[str, Any]) -> None:
     """So they are rendered fast."""
-    quick, long = both(json.dumps(ROW | given))
+    quick, long = render_both(json.dumps(ROW | given))
     assert quick is not None
     assert isinstance(long, Event)
     assert (quick.orderid, quick.event) == (long.orderid, long.event)
@@ -138,7 +138,7 @@ def test_whole_amounts_are_written_without_a_decimal_point() -> None:
     """As `core.event` writes them, in fields, lines and custom fields."""
     row = ROW | {"totalvalue": 25.0, "custom_points": 3.0}
     row |= {"products": [LINE | {"price": 12.0, "quantity": 2.0}]}
-    quick, _ = both(json.dumps(row))
+    quick, _ = render_both(json.dumps(row))
     assert quick is not None
     assert b'"totalvalue":25,' in quick.body
     assert b'"custom_points":3' in quick.body
@@ -179,7 +179,7 @@ def test_whole_amounts_are_written_without_a_decimal_point() -> None:
 )
 def test_a_row_that_needs_a_note_is_not_plain(given: dict[str, Any]) -> None:
     """It is rendered in full, and then sent, postponed or rejected."""
-    quick, _ = both(json.dumps(ROW | given))
+    quick, _ = render_both(json.dumps(ROW | given))
     assert quick is None
 
 
@@ -192,7 +192,7 @@ def test_a_row_that_needs_a_note_is_not_plain(given: dict[str, Any]) -> None:
 )
 def test_a_shops_requirements_apply(rules: EventRules, given: dict[str, Any]) -> None:
     """A row that lacks a required field is not plain."""
-    assert both(json.dumps(ROW | given), rules)[0] is None
+    assert render_both(json.dumps(ROW | given), rules)[0] is None
 
 
 def test_a_future_time_is_sent_as_now() -> None:
@@ -206,7 +206,7 @@ def test_a_future_time_is_sent_as_now() -> None:
 def test_a_past_order_omits_the_customers_fields() -> None:
     """Neither known fields nor custom ones; invalid ones make no difference."""
     row = ROW | {"firstname": 7, "country": "nowhere", "custom_gift": {}}
-    quick, long = both(json.dumps(row), with_profile=False)
+    quick, long = render_both(json.dumps(row), with_profile=False)
     assert isinstance(long, Event)
     assert quick is not None
     assert quick.event == long.event

@@ -391,8 +391,8 @@ def test_the_worst_reason_is_first_and_determines_the_verdict() -> None:
     assert health.severity is Severity.DOWN
     assert [int(reason.severity) for reason in health.reasons] == [2, 1, 1, 0]
     assert "cannot be sent" in health.reasons[1].text
-    noted = assess(replace(WELL, endpoint="backing_off", rejected=1))
-    assert [int(reason.severity) for reason in noted.reasons] == [1, 0]
+    with_notice = assess(replace(WELL, endpoint="backing_off", rejected=1))
+    assert [int(reason.severity) for reason in with_notice.reasons] == [1, 0]
 
 
 @pytest.mark.parametrize(

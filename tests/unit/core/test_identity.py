@@ -180,8 +180,8 @@ def test_a_followed_table_is_replaced_also_when_nothing_follows_it() -> None:
     assert "no enabled trigger" in found.reason
     assert found.next_step == "`syncd install --listen public.orders:KEYCOLUMN`"
     assert list(replaced(known, identity(), names)) == []
-    heard = identity(Table(2, "public.orders", "triggers"))
-    assert list(replaced(known, heard, names, both)) == []
+    followed = identity(Table(2, "public.orders", "triggers"))
+    assert list(replaced(known, followed, names, both)) == []
 
 
 def test_a_change_of_the_views_is_described() -> None:
@@ -199,14 +199,14 @@ def test_a_change_of_the_views_is_described() -> None:
 
 def test_names_are_kept_as_first_seen_until_the_views_are_replaced() -> None:
     """A table renamed first and replaced later is found all the same."""
-    heard = Table(3, "public.orders", "triggers")
-    renamed = identity(Table(1, "public.orders_old", "orders"), heard)
+    followed = Table(3, "public.orders", "triggers")
+    renamed = identity(Table(1, "public.orders_old", "orders"), followed)
     kept = identity(ORDERS).then(renamed)
-    assert kept.tables == [ORDERS, heard]
+    assert kept.tables == [ORDERS, followed]
     moved = Table(3, "public.orders_old", "triggers")
-    assert kept.then(identity(ORDERS, moved)).tables == [ORDERS, heard]
+    assert kept.then(identity(ORDERS, moved)).tables == [ORDERS, followed]
     anew = identity(Table(2, "public.orders", "orders"), digest="b")
-    assert kept.then(anew).tables == [*anew.tables, heard]
+    assert kept.then(anew).tables == [*anew.tables, followed]
     assert kept.then(identity(key="uuid")).key_type == "uuid"
 
 

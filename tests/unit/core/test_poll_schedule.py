@@ -14,10 +14,10 @@ from syncd.core.poll_schedule import (
 LONGEST = 5.0
 
 
-def waits(schedule: PollSchedule, looks: int, took: float = 0.0) -> list[float]:
+def waits(schedule: PollSchedule, polls: int, took: float = 0.0) -> list[float]:
     """Let polls find nothing; return the wait after each."""
     now, found = 0.0, []
-    for _ in range(looks):
+    for _ in range(polls):
         schedule.found_nothing(now, took, LONGEST)
         found.append(schedule.seconds(now))
         now += found[-1]
@@ -95,11 +95,11 @@ def test_a_full_page_is_followed_by_the_next() -> None:
 
 @given(st.floats(0.0, 1.0), st.integers(1, 20))
 def test_polling_takes_a_limited_share_of_the_databases_time(
-    took: float, looks: int
+    took: float, polls: int
 ) -> None:
     """Also with a notification for every poll, as with a bloated outbox."""
     schedule, now = PollSchedule(), 0.0
-    for _ in range(looks):
+    for _ in range(polls):
         now += took
         schedule.found_nothing(now, took, LONGEST)
         schedule.notified()

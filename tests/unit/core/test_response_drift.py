@@ -50,16 +50,16 @@ def test_a_known_shape_is_no_drift(status: int, body: bytes) -> None:
     assert describe_drift(response(status, body)) is None
 
 
-@pytest.mark.parametrize(("status", "body", "told"), NEW)
+@pytest.mark.parametrize(("status", "body", "expected"), NEW)
 def test_a_new_shape_is_described_without_its_values(
-    status: int, body: bytes, told: str
+    status: int, body: bytes, expected: str
 ) -> None:
     """Names that are words, and types: nothing that may come from an order."""
-    assert describe_drift(response(status, body)) == told
+    assert describe_drift(response(status, body)) == expected
 
 
 @pytest.mark.parametrize(
-    ("headers", "told"),
+    ("headers", "expected"),
     [
         ({"content-type": "Text/HTML; charset=utf-8; x=y"}, "text/html"),
         ({"content-type": "mila@example.com"}, "a body"),
@@ -67,11 +67,11 @@ def test_a_new_shape_is_described_without_its_values(
     ],
 )
 def test_a_body_of_another_type_is_described_by_its_media_type(
-    headers: dict[str, str], told: str
+    headers: dict[str, str], expected: str
 ) -> None:
     """Or by nothing, when that is no media type."""
     drift = describe_drift(Response(200, headers, b"<html>"))
-    assert drift == f"HTTP 200 with {told}, not a JSON object"
+    assert drift == f"HTTP 200 with {expected}, not a JSON object"
 
 
 @given(
@@ -85,5 +85,5 @@ def test_a_body_of_another_type_is_described_by_its_media_type(
 )
 def test_a_shape_is_short_and_printable(status: int, body: bytes, media: str) -> None:
     """For any response, since it is logged."""
-    told = describe_drift(response(status, body, media))
-    assert told is None or (len(told) <= MAX_SHAPE and told.isascii())
+    drift = describe_drift(response(status, body, media))
+    assert drift is None or (len(drift) <= MAX_SHAPE and drift.isascii())

@@ -195,8 +195,8 @@ def test_too_many_rejections_are_a_spike() -> None:
 
 def test_an_undecidable_outcome_waits_for_a_person() -> None:
     """Whatever is configured for uncertain batches."""
-    asked = decide(UNKNOWN, EndpointHistory(3, 1), 0.5)
-    assert (asked.holds, asked.uncertain) == (True, True)
+    unknown = decide(UNKNOWN, EndpointHistory(3, 1), 0.5)
+    assert (unknown.holds, unknown.uncertain) == (True, True)
     conflicting = decide(CONFLICT, EndpointHistory(1, 2, is_uncertain=True), 0.5)
     assert (conflicting.holds, conflicting.uncertain) == (True, False)
 
@@ -233,8 +233,8 @@ def test_an_attempt_that_may_be_accepted_is_uncertain_in_every_case() -> None:
 
 def test_retry_after_is_a_lower_bound() -> None:
     """Even if the drawn wait is shorter."""
-    asked = Classification(Outcome.TRANSIENT, retry_after=timedelta(seconds=30))
-    assert decide(asked, EndpointHistory(5, 1), 0.0).endpoint_wait == timedelta(
+    throttled = Classification(Outcome.TRANSIENT, retry_after=timedelta(seconds=30))
+    assert decide(throttled, EndpointHistory(5, 1), 0.0).endpoint_wait == timedelta(
         seconds=30
     )
 

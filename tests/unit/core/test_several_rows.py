@@ -1,4 +1,4 @@
-"""Orders with several rows: nothing is sent that only one of the rows says."""
+"""Orders with several rows: a value that differs between them is not sent."""
 
 from datetime import UTC, datetime
 
@@ -23,13 +23,13 @@ def text(**columns: object) -> str:
     return msgspec.json.encode(ROW | columns).decode()
 
 
-def made_of(*rows: str) -> object:
+def rendered(*rows: str) -> object:
     (row,) = merged([("7", row) for row in rows]).values()
     return render(columns_of(row), NOW, EventRules(), NOW)
 
 
-def test_rows_that_agree_are_one() -> None:
-    """Other orders stay as they are; so does a text that is no JSON."""
+def test_equal_rows_are_merged() -> None:
+    """Other orders are unchanged, and so is a text that is not JSON."""
     rows = [
         ("7", text()),
         ("7", text()),
@@ -41,16 +41,18 @@ def test_rows_that_agree_are_one() -> None:
     assert merged([]) == {}
 
 
-def test_a_detail_on_which_rows_differ_is_left_out() -> None:
-    """As two payments of an order give two totals: neither is sent."""
-    made = made_of(text(), text(totalvalue=12.5), text(city=None))
+def test_a_detail_that_differs_between_rows_is_omitted() -> None:
+    """Two payments of an order give two totals, for example: neither is sent."""
+    made = rendered(text(), text(totalvalue=12.5), text(city=None))
     assert isinstance(made, Event)
     assert set(made.event) == {"event", "orderid", "email", "timestamp", "products"}
     assert made.left_out == (LeftOut("totalvalue", DIFFERS), LeftOut("city", DIFFERS))
 
 
-def test_an_order_whose_rows_differ_on_what_is_needed_is_rejected() -> None:
-    """Its lines were not collected into one list, for instance."""
+def test_an_order_whose_rows_differ_in_a_required_field_is_rejected() -> None:
+    """Its lines were not aggregated into one list, for example."""
     lines = [{"id": "MUG-2", "quantity": 1}]
-    assert made_of(text(), text(products=lines)) == Rejection(f"products {DIFFERS}")
-    assert made_of(text(email="a@example.com"), text()) == Rejection(f"email {DIFFERS}")
+    assert rendered(text(), text(products=lines)) == Rejection(f"products {DIFFERS}")
+    assert rendered(text(email="a@example.com"), text()) == Rejection(
+        f"email {DIFFERS}"
+    )

@@ -21,7 +21,7 @@ OFFSETS = st.integers(1, 60).flatmap(lambda n: st.sampled_from([n, -n]))
 JITTER = st.floats(0, 300)
 
 
-def appear(
+def appearances_of(
     stamps: Sequence[float], seen: Sequence[float] | None = None
 ) -> list[Appearance]:
     """Make appearances of minutes from now; without `seen`, at their stamps."""
@@ -59,27 +59,29 @@ def test_correct_stamps_are_no_shift(clock: list[float], late: float) -> None:
     """The shop's clock two minutes off, and orders seen some minutes later."""
     times = [float(n) for n in range(len(clock))]
     stamps = [n + off for n, off in zip(times, clock, strict=True)]
-    assert find_shift(appear(stamps, [n + late for n in times])) is None
+    assert find_shift(appearances_of(stamps, [n + late for n in times])) is None
 
 
 def transfers() -> list[Appearance]:
-    return appear([-180 - 97 * n for n in range(20)], [5 * n for n in range(20)])
+    return appearances_of(
+        [-180 - 97 * n for n in range(20)], [5 * n for n in range(20)]
+    )
 
 
 def imported() -> list[Appearance]:
-    return appear([-60 - n / 100 for n in range(20)], [0.0] * 20)
+    return appearances_of([-60 - n / 100 for n in range(20)], [0.0] * 20)
 
 
 def nightly() -> list[Appearance]:
-    return appear([-30.0 * n for n in range(20)], [n / 10 for n in range(20)])
+    return appearances_of([-30.0 * n for n in range(20)], [n / 10 for n in range(20)])
 
 
 def dates() -> list[Appearance]:
-    return appear([-120.0] * 20, [n * 0.1 for n in range(20)])
+    return appearances_of([-120.0] * 20, [n * 0.1 for n in range(20)])
 
 
 def few() -> list[Appearance]:
-    return appear([-60.0 + n for n in range(9)], [1.0 * n for n in range(9)])
+    return appearances_of([-60.0 + n for n in range(9)], [1.0 * n for n in range(9)])
 
 
 @pytest.mark.parametrize("case", [transfers, imported, nightly, dates, few])
@@ -92,7 +94,9 @@ def test_a_lookalike_is_no_shift(case: object) -> None:
 def even(distance: float, orders: int = 10, **others: float) -> list[Appearance]:
     """Orders a minute apart, all off by so many minutes; `n1=5` moves the second."""
     off = [others.get(f"n{n}", distance) for n in range(orders)]
-    return appear([n + off[n] for n in range(orders)], [1.0 * n for n in range(orders)])
+    return appearances_of(
+        [n + off[n] for n in range(orders)], [1.0 * n for n in range(orders)]
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,8 +129,8 @@ def test_a_shift_is_what_the_middle_four_fifths_agree_on(
 def test_a_shift_needs_three_moments_of_appearance() -> None:
     """An import appears at one."""
     stamps = [-60.0 + n / 100 for n in range(12)]
-    assert find_shift(appear(stamps, [0.0] * 6 + [0.1] * 6)) is None
-    assert find_shift(appear(stamps, [0.0] * 4 + [0.1] * 4 + [0.2] * 4))
+    assert find_shift(appearances_of(stamps, [0.0] * 6 + [0.1] * 6)) is None
+    assert find_shift(appearances_of(stamps, [0.0] * 4 + [0.1] * 4 + [0.2] * 4))
 
 
 @pytest.mark.parametrize(

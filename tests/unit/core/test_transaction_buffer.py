@@ -124,14 +124,14 @@ def test_an_empty_transaction_moves_the_position() -> None:
     ),
 )
 def test_the_position_passes_no_key_that_was_not_taken(
-    transactions: list[str], looks: list[tuple[frozenset[int], int]]
+    transactions: list[str], reads: list[tuple[frozenset[int], int]]
 ) -> None:
     """Whatever is invisible at any time, in pages of any size."""
     buffer = filled_buffer(
         *((xid, keys, 10 * xid + 10) for xid, keys in enumerate(transactions))
     )
     taken: set[str] = set()
-    for hidden, limit in [*looks, *[(frozenset[int](), 4)] * 7]:
+    for hidden, limit in [*reads, *[(frozenset[int](), 4)] * 7]:
         found = buffer.take(Snapshot(1000, hidden), limit)
         assert len(found.keys) <= limit
         taken |= set(found.keys)

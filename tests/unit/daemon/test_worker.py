@@ -38,7 +38,7 @@ class IdleDelivery:
 
     def __init__(self) -> None:
         self.claims: list[Lane] = []
-        self.looks = 0
+        self.queries = 0
         self.paused = False
         self.pauses_at = 0
         self.wake_ups = WakeUps()
@@ -50,8 +50,8 @@ class IdleDelivery:
         return None
 
     def next_due(self, **_: object) -> NextDue:
-        self.looks += 1
-        if self.looks == self.pauses_at:
+        self.queries += 1
+        if self.queries == self.pauses_at:
             self.paused = True
             self.wake_ups.sending.notify()
         return NextDue(None, past=False, backfill=False, unread=False)
@@ -68,7 +68,7 @@ def idle() -> IdleDelivery:
     return IdleDelivery()
 
 
-def work(
+def run_worker(
     idle: IdleDelivery,
     wake_ups: WakeUps,
     until: Callable[[], object],
@@ -96,14 +96,14 @@ def work(
 def test_a_worker_that_is_notified_queries_only_once(idle: IdleDelivery) -> None:
     """It claims when it starts, and after a wake-up."""
     wake_ups = WakeUps(are_notified=True)
-    work(idle, wake_ups, lambda: idle.looks > 5)
+    run_worker(idle, wake_ups, lambda: idle.queries > 5)
     assert set(idle.claims) == {"live", "backfill"}
     assert idle.claims.count("live") <= 2  # the notify that ends it
 
 
 def test_a_worker_that_is_not_notified_claims_each_time(idle: IdleDelivery) -> None:
     """A claim is how it detects a pause."""
-    work(idle, WakeUps(), lambda: idle.claims.count("live") > 5)
+    run_worker(idle, WakeUps(), lambda: idle.claims.count("live") > 5)
 
 
 @pytest.mark.parametrize("wakes", [False, True])
@@ -112,7 +112,9 @@ def test_a_pause_lasts_until_a_claim_succeeds(
 ) -> None:
     """Its other queries do not detect the end of a pause."""
     idle.pauses_at, idle.wake_ups = 3, WakeUps(are_notified=wakes)
-    notes = work(idle, idle.wake_ups, lambda: idle.paused and len(idle.claims) > 12)
+    notes = run_worker(
+        idle, idle.wake_ups, lambda: idle.paused and len(idle.claims) > 12
+    )
     assert notes.events == ["feed.paused"]
 
 
@@ -126,7 +128,7 @@ class LostDatabase(IdleDelivery):
 
     @override
     def next_due(self, **_: object) -> NextDue:
-        self.looks += 1
+        self.queries += 1
         self.wake_ups.sending.notify()
         raise DatabaseUnavailableError("cut", "Wait.")
 
@@ -134,7 +136,7 @@ class LostDatabase(IdleDelivery):
 def test_a_worker_that_waits_for_the_rate_proves_no_recovery() -> None:
     """It sends nothing meanwhile, and does not query the database."""
     lost = LostDatabase()
-    notes = work(lost, lost.wake_ups, lambda: lost.looks > 2, rate=1.0)
+    notes = run_worker(lost, lost.wake_ups, lambda: lost.queries > 2, rate=1.0)
     assert "database.unavailable" in notes.events
     assert "database.recovered" not in notes.events
 

@@ -108,10 +108,10 @@ def test_the_work_is_done_in_small_steps(
     """However many orders were sent, and also before anything is written."""
     purchase = Event.of({"event": "Purchase", "orderid": "W-1"})
     prints.note(CLAIM, [(str(n), purchase) for n in range(900)])
-    looks = 1
+    steps = 1
     while prints.work() == 0.0:
-        looks += 1
-    assert looks == WRITTEN / AT_ONCE + 1
+        steps += 1
+    assert steps == WRITTEN / AT_ONCE + 1
     recording.now += LULL_SECONDS
     assert prints.work() == 0.0
     assert len(recording.written) == WRITTEN

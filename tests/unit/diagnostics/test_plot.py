@@ -114,14 +114,14 @@ def test_lines_stay_within_their_plot_and_keep_gaps(
     if all(value is None for value in values):
         return
     made = plot(*values, is_line=True)
-    told = {place for place, value in enumerate(values) if value is not None}
+    filled = {place for place, value in enumerate(values) if value is not None}
     pieces = list(made.segments)
     for piece in pieces:
         assert 0 <= piece.x1 <= piece.x2 <= 100
         assert piece.y1 <= HEIGHT
         assert piece.y2 <= HEIGHT
     places = {int(x * len(values) / 100) for p in pieces for x in (p.x1, p.x2)}
-    assert places == told
+    assert places == filled
     assert 2 <= len(list(made.ticks)) <= 5
 
 
@@ -156,51 +156,51 @@ def figures(orders: int = 3, reason: str = "email is missing") -> Figures:
     )  # fmt: skip
 
 
-def made(told: Figures, *needs: Need) -> str:
-    return page(Report("shop", told.period.upper, told, Health(needs)))
+def made(data: Figures, *needs: Need) -> str:
+    return page(Report("shop", data.period.upper, data, Health(needs)))
 
 
 def test_the_page_escapes_the_ledgers_texts() -> None:
     """Whatever a reason is, it is no markup."""
-    told = made(figures(reason=HOSTILE), Need(Severity.DOWN, HOSTILE, f"`{HOSTILE}`"))
-    assert "<script" not in told
-    assert told.count("&lt;script&gt;") == 4
+    page = made(figures(reason=HOSTILE), Need(Severity.DOWN, HOSTILE, f"`{HOSTILE}`"))
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") == 4
 
 
 def test_the_page_allows_only_its_own_style() -> None:
     """Its policy has the digest of its style; it loads nothing."""
-    told = made(figures())
-    (style,) = re.findall(r"<style>(.*?)</style>", told, re.DOTALL)
+    page = made(figures())
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     digest = b64encode(sha256(style.encode()).digest()).decode()
-    assert f"default-src &#39;none&#39;; style-src &#39;sha256-{digest}&#39;" in told
+    assert f"default-src &#39;none&#39;; style-src &#39;sha256-{digest}&#39;" in page
     for loading in ("<script", "<link", "<img", "<iframe", "http:", "https:", "url(",
                     "@import", " style=", " src=", " href=", " onload="):  # fmt: skip
-        assert loading not in told
+        assert loading not in page
 
 
 def test_the_page_of_an_empty_ledger_is_short_and_gives_the_next_step() -> None:
     """No empty plots."""
-    told = made(figures(orders=0))
-    assert "No order was confirmed" in told
-    assert "syncd run" in told
-    assert "<figure>" not in told
+    page = made(figures(orders=0))
+    assert "No order was confirmed" in page
+    assert "syncd run" in page
+    assert "<figure>" not in page
 
 
 def test_every_plot_has_a_description_and_a_table() -> None:
     """For screen readers, and for exact figures."""
-    told = made(figures())
+    page = made(figures())
     shown = [each for each in plots(figures()) if each.series]
     assert len(shown) == 5
-    assert told.count('role="img"') == told.count("<details>") == len(shown)
+    assert page.count('role="img"') == page.count("<details>") == len(shown)
     for each in shown:
-        assert each.summary in told
+        assert each.summary in page
         rows = list(each.rows)
         assert len(rows) == 2
         assert all(len(values) == len(each.series) for _, values in rows)
 
 
 @pytest.mark.parametrize(
-    ("purpose", "state", "said"),
+    ("purpose", "state", "expected"),
     [
         ("send", "running", ", still going on.</p>"),
         ("resend", "paused", ", sent again, paused.</p>"),
@@ -208,9 +208,11 @@ def test_every_plot_has_a_description_and_a_table() -> None:
         ("send", "cancelled", ", cancelled.</p>"),
     ],
 )
-def test_a_backfill_is_shown_with_its_end(purpose: str, state: str, said: str) -> None:
+def test_a_backfill_is_shown_with_its_end(
+    purpose: str, state: str, expected: str
+) -> None:
     """A cancelled one does not appear to run for ever."""
     end = datetime(2026, 1, 20, tzinfo=UTC)
     past = PastRange(end, end - timedelta(days=9), end, 5, None, purpose, state)
-    told = " ".join(made(replace(figures(5), backfills=[past])).split())
-    assert told.count(said) == 1
+    page = " ".join(made(replace(figures(5), backfills=[past])).split())
+    assert page.count(expected) == 1

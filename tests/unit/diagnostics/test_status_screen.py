@@ -137,7 +137,7 @@ def test_no_line_is_wider_than_the_terminal(facts: FeedStatus, width: int) -> No
 
 def test_every_reason_is_shown_with_its_command() -> None:
     """Reasons first, then the figures behind them."""
-    told = words(shown(TROUBLED, assess(TROUBLED.health_inputs()), 200))
+    output = words(shown(TROUBLED, assess(TROUBLED.health_inputs()), 200))
     for text in (
         "▲ shop is degraded",
         "nothing is sent: HTTP 401 Invalid credentials → fix it, then `syncd resume`",
@@ -151,15 +151,15 @@ def test_every_reason_is_shown_with_its_command() -> None:
         "poll, outbox 3 rows, 4 faults, slot reserved, keeps 5 MB, without a reader",
         "orders in cluster 78",
     ):
-        assert text in told, told
+        assert text in output, output
 
 
 def test_many_reasons_leave_room_for_the_figures() -> None:
     """The worst are shown; the JSON document has all of them."""
     reasons = [HealthIssue(Severity.DEGRADED, f"reason {n}") for n in range(9)]
-    told = shown(WELL, Health(reasons))
-    assert re.findall(r"reason (\d)", told) == [str(n) for n in range(6)]
-    assert "3 more" in told
+    output = shown(WELL, Health(reasons))
+    assert re.findall(r"reason (\d)", output) == [str(n) for n in range(6)]
+    assert "3 more" in output
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_an_uncaught_error_is_a_line_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"),
+    ("text", "kept"),
     [
         ("no profile mila@example.com here", "no profile …@… here"),
         ("postgresql://syncd:hunter2@db/shop fails", "…@… fails"),
@@ -169,10 +169,10 @@ def test_an_uncaught_error_is_a_line_too() -> None:
         ("two\nlines\tand \x1b[31mmore", "two lines and [31mmore"),
     ],
 )
-def test_a_text_loses_addresses_passwords_and_line_breaks(said: str, kept: str) -> None:
+def test_a_text_loses_addresses_passwords_and_line_breaks(text: str, kept: str) -> None:
     """A second safeguard: normally no such text is logged."""
     with written() as stream:
-        log.Log("shop").emit("sending.held", reason=said)
+        log.Log("shop").emit("sending.held", reason=text)
         line = only_line(stream)
     assert line["reason"] == kept
 

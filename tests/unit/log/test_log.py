@@ -93,8 +93,8 @@ def test_another_error_of_the_same_class_is_logged_at_once(lines: io.StringIO) -
     reactions = ErrorPolicy(log.Log("shop"))
     for reason in ("the line is cut", "the line is cut", "a standby answers"):
         reactions.react("capture", DatabaseUnavailableError(reason, "Wait."))
-    told = [str(line["reason"]) for line in read(lines)]
-    assert told == ["the line is cut. Wait.", "a standby answers. Wait."]
+    reasons = [str(line["reason"]) for line in read(lines)]
+    assert reasons == ["the line is cut. Wait.", "a standby answers. Wait."]
 
 
 def test_a_paused_component_has_no_old_trouble(lines: io.StringIO) -> None:
