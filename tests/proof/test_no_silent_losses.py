@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytest
 from support.postgres import Cluster
 
-from proof.silence import days, lose
+from proof.silent_losses import days, lose
 from syncd.capture import stamps
 from syncd.capture.reconciliation_count import OrderCount
 from syncd.core.stamp_offset import Appearance, Shift, find_shift
