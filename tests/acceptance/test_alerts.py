@@ -46,7 +46,7 @@ def test_every_alert_has_a_firing_and_a_quiet_test(alert: str) -> None:
 
 
 def test_promtool_accepts_the_alerts() -> None:
-    """And their unit tests pass."""
+    """Promtool finds no fault in the rules, and their unit tests pass."""
     assert f"{len(RULES)} rules found" in promtool("check", "rules", "alerts.yml")
     promtool("test", "rules", "alerts_test.yml")
 

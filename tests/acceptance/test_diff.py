@@ -169,7 +169,7 @@ def test_backfilled_orders_leave_no_fingerprints(shop: Shop, sent_config: Path) 
 def test_a_row_that_breaks_the_candidate_is_named(
     shop: Shop, sent_config: Path
 ) -> None:
-    """The others are compared."""
+    """The other orders are compared."""
     shop.sql(
         "UPDATE orders SET email = 'x' WHERE id = 2; CREATE VIEW syncd.broken AS "
         "SELECT id AS order_key, 'W-' || id AS orderid, products, "
@@ -195,7 +195,7 @@ def test_a_row_that_breaks_the_candidate_is_named(
 def test_an_unusable_view_is_reported(
     shop: Shop, sent_config: Path, view: str, code: int, words: str
 ) -> None:
-    """With the next step."""
+    """The error names the view and the next step."""
     shop.sql(
         "CREATE VIEW syncd.closed AS SELECT * FROM syncd.purchases; "
         "CREATE VIEW syncd.odd AS SELECT *, 44 AS shoesize FROM syncd.purchases; "
@@ -239,7 +239,7 @@ def test_orders_that_differ_are_sent_again(
 def test_sending_again_requires_a_reason_and_confirmation(
     shop: Shop, sent_config: Path, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
-    """Otherwise nothing is sent."""
+    """Without them nothing is sent."""
     shop.sql("UPDATE orders SET total = 7")
     done = syncd("diff", *arguments, "--config", sent_config)
     assert done.returncode == code

@@ -163,7 +163,7 @@ def test_a_discarded_order_is_not_captured_again_but_can_be_retried(
 
 
 def test_discarding_asks_for_confirmation(command_line: CommandLine) -> None:
-    """Without an answer nothing is changed."""
+    """Without an answer nothing is discarded."""
     reject(command_line, "'nowhere'")
     command_line.output("rejected", "discard", "--all", code=1)
     assert command_line.state(1) == "rejected"

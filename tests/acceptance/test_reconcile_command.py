@@ -84,7 +84,7 @@ def test_an_unexplained_order_makes_the_feed_degraded(
 def test_an_invalid_range_is_refused_in_one_line(
     old_config: Path, arguments: list[str], code: int, words: str
 ) -> None:
-    """With what to do instead."""
+    """The line names the option to use instead."""
     done = syncd("reconcile", "--config", old_config, *arguments)
     assert done.returncode == code
     assert words in done.stderr

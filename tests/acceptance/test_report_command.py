@@ -129,7 +129,7 @@ def test_an_unreadable_ledger_leaves_the_older_page(shop: Shop, tmp_path: Path) 
 def test_the_page_of_a_feed_without_orders_gives_the_next_step(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """Instead of empty plots."""
+    """The page has the next command instead of empty plots."""
     LedgerWriter(shop)
     config = shop.configure(tmp_path, UNREACHED)
     out = tmp_path / "syncd.html"

@@ -181,7 +181,7 @@ def test_pointing_at_a_plot_shows_its_figures(pages: dict[str, Path], tab: Tab) 
 def test_the_printed_page_is_light_and_has_no_collapsed_tables(
     pages: dict[str, Path], tab: Tab
 ) -> None:
-    """Also when the screen is dark."""
+    """This holds for dark screens as well."""
     tab.show(pages["days"], scheme="dark", size=DESKTOP)
     features = [{"name": "prefers-color-scheme", "value": "dark"}]
     tab.call("Emulation.setEmulatedMedia", media="print", features=features)

@@ -65,7 +65,7 @@ class Terminal:
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash here")
 def test_bash_completes_commands_options_and_choices(program: Path) -> None:
-    """With the tab key."""
+    """The tab key completes each of them."""
     terminal = Terminal(program)
     try:
         terminal.type("source <(syncd completion bash) && echo rea''dy\n")
@@ -124,7 +124,7 @@ def test_the_configuration_may_be_named_before_or_after_the_command(
 
 
 def test_without_a_command_the_overview_is_printed() -> None:
-    """On standard error, with exit code 64."""
+    """It goes to standard error, and the exit code is 64."""
     done = syncd()
     assert (done.returncode, done.stdout) == (64, "")
     assert "Set up:" in done.stderr

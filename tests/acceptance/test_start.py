@@ -225,7 +225,7 @@ def test_a_refused_reload_keeps_the_old_pipeline(
 def test_a_refused_first_start_is_reported_by_status(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Though there is no feed yet."""
+    """The status explains the refusal though there is no feed yet."""
     shop.sql(DROPPED)
     config = shop.configure(tmp_path, sandbox.endpoint)
     assert run_once(config)[0] == 78
@@ -305,7 +305,7 @@ def test_a_new_empty_ledger_is_refused_where_the_feed_was_served(
 def test_a_ca_file_without_certificates_is_refused(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Nothing could ever be sent."""
+    """With such a file nothing could ever be sent."""
     (tmp_path / "ca.pem").write_text("nothing")
     config = shop.configure(
         tmp_path, sandbox.endpoint, ca_file=str(tmp_path / "ca.pem")

@@ -155,7 +155,7 @@ def test_an_unreachable_database_is_down(tmp_path: Path) -> None:
 def test_a_feed_that_was_never_started_is_unknown_to_a_monitor(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """Exit 3 there, 78 elsewhere."""
+    """With --nagios the exit code is 3, otherwise 78."""
     config = shop.configure(tmp_path, "http://127.0.0.1:1/track")
     done = syncd("status", "--nagios", "--config", config)
     assert (done.returncode, done.stderr) == (3, "")

@@ -74,7 +74,7 @@ def test_a_reload_is_reported_with_its_time(supervised: SupervisedDaemon) -> Non
 def test_an_abstract_socket_is_supported(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As containers use it."""
+    """Containers use abstract sockets."""
     with Sandbox() as sandbox, supervisor(tmp_path, abstract=True) as listening:
         for name, value in listening.environment.items():
             monkeypatch.setenv(name, value)
@@ -85,7 +85,7 @@ def test_an_abstract_socket_is_supported(
 def test_a_watchdog_of_another_process_gets_no_pings(
     supervised: SupervisedDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a daemon that a wrapper started."""
+    """The variables name another process, or there is no watchdog."""
     monkeypatch.setenv("WATCHDOG_PID", "1")
     daemon = supervised.run()
     wait_until(lambda: supervised.supervisor.lines("STATUS=lag "))
@@ -187,7 +187,7 @@ def test_a_stopped_process_sends_no_pings_and_continues(
 
 
 def test_an_outage_of_the_api_is_no_stall(supervised: SupervisedDaemon) -> None:
-    """However long it backs off."""
+    """The watchdog gets its pings however long sending backs off."""
     daemon = supervised.run(*IMPATIENT)
     supervised.sandbox.fail("server-error", times=1_000, status=503)
     supervised.shop.confirm(1)

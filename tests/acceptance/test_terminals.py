@@ -119,7 +119,7 @@ def test_an_internal_error_during_the_build_is_logged_in_one_line(
 
 
 def test_an_internal_error_in_a_command_is_one_line(shop: Shop, tmp_path: Path) -> None:
-    """Its kind and its locations."""
+    """The line has the error's kind and its locations."""
     config = shop.configure(tmp_path, "http://127.0.0.1:1/")
     program = (
         "import sys\n"

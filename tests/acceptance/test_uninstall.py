@@ -123,7 +123,7 @@ def test_state_files_elsewhere_are_named(
 def test_the_triggers_of_one_feed_are_removed_alone(
     shop: Shop, feeds: tuple[Path, Path]
 ) -> None:
-    """With --listen; printed as well."""
+    """The option --listen does so, also with --print."""
     first, second = feeds
     command = ("uninstall", "--listen", "--as", shop.owner)
     assert "'shop'" in syncd(*command, "--print", "--config", first).stdout
@@ -170,7 +170,7 @@ def test_the_prompt_lists_what_is_removed_and_what_stays(
 def test_a_feed_whose_daemon_runs_is_not_removed(
     shop: Shop, feeds: tuple[Path, Path]
 ) -> None:
-    """Unless it is forced."""
+    """Only an explicit option removes it."""
     first, second = feeds
     shop.start(first)
     running = "SELECT count(*) FROM pg_locks WHERE classid = 1937337955"

@@ -66,7 +66,7 @@ def test_what_the_response_does_not_count_needs_a_person(run: Run) -> None:
 def test_the_other_payload_is_tried_when_one_is_refused(
     run: Run, sandbox: Sandbox
 ) -> None:
-    """And the setting to change is named."""
+    """The output names the setting to change."""
     sandbox.fail("body-form-refused", times=1)
     result = run("verify", *EMAIL, "--yes")
     assert 'squeezely.payload = "single"' in result.output
@@ -77,7 +77,7 @@ def test_the_other_payload_is_tried_when_one_is_refused(
 def test_a_list_that_is_accepted_in_part_is_no_success(
     run: Run, sandbox: Sandbox
 ) -> None:
-    """Exit 1, with the fix."""
+    """The exit code is 1, and the output has the fix."""
     sandbox.fail("wordy-success", times=1)
     sandbox.fail("count-short", times=1)
     result = run("verify", *EMAIL, "--yes")
@@ -110,7 +110,7 @@ def test_verify_asks_for_confirmation(run: Run, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("email", [(), ("--email", "nobody")])
 def test_verify_requires_an_address(run: Run, email: tuple[str, ...]) -> None:
-    """A valid one."""
+    """The address has to be a valid one."""
     result = run("verify", *email, "--yes")
     assert result.exit_code != 0
     assert "an email address is needed" in result.output

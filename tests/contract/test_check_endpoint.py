@@ -171,7 +171,7 @@ def test_a_self_signed_certificate_is_untrusted(
 
 
 def test_a_file_without_certificates_is_reported(tmp_path: Path) -> None:
-    """Before any connection."""
+    """The file is checked before any connection."""
     empty = tmp_path / "ca.pem"
     empty.write_text("none\n")
     found = findings_of(
@@ -181,7 +181,7 @@ def test_a_file_without_certificates_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_server_without_tls_is_reported(tmp_path: Path, server_of: Opener) -> None:
-    """Something else listens on that port."""
+    """Another kind of server listens on that port."""
     server = server_of(answer=b"HTTP/1.1 400 Bad Request\r\n\r\n")
     assert set(findings_of(tmp_path, f"https://127.0.0.1:{server.port}/")) == {
         "tls.broken"
@@ -203,7 +203,7 @@ def test_a_refused_and_an_unanswered_connection_are_outages(tmp_path: Path) -> N
 
 
 def test_plain_http_to_another_host_is_a_warning(tmp_path: Path) -> None:
-    """To this machine it is not."""
+    """Plain HTTP to this machine is not."""
     found = findings_of(tmp_path, "http://nowhere.invalid/", allow_http="true")
     assert set(found) == {"endpoint.plain", "endpoint.nameless"}
     assert "endpoint.plain" not in findings_of(tmp_path, "http://127.0.0.1:1/")

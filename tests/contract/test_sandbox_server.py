@@ -60,7 +60,7 @@ def test_only_one_loopback_address_is_bound(sandbox: Sandbox) -> None:
 
 
 def test_a_port_in_use_is_reported_in_one_line(sandbox: Sandbox) -> None:
-    """The error is an OSError, and its text can be printed as it is."""
+    """The demo checks the port before it starts anything."""
     port = address(sandbox)[1]
     with pytest.raises(PortUnavailableError) as caught:
         Sandbox(port=port).start()

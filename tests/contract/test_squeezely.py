@@ -51,7 +51,7 @@ def test_the_body_is_ascii_with_the_same_meaning() -> None:
 
 
 def test_an_accepted_event_arrives(api: Squeezely, sandbox: Sandbox) -> None:
-    """With both headers; one request."""
+    """One request with both headers brings it."""
     answer = api.post(encode([SENT], "events"))
     assert isinstance(answer, Response)
     assert answer.status == 200

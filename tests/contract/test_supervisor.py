@@ -45,7 +45,7 @@ def test_a_repeated_status_is_not_sent_again(tmp_path: Path) -> None:
 def test_a_watchdog_of_another_process_gets_no_pings(
     tmp_path: Path, more: dict[str, str]
 ) -> None:
-    """Or there is none."""
+    """The variables name another process, or there is no watchdog."""
     with supervisor(tmp_path) as listening:
         notifier = Notifier({**listening.environment, **more})
         notifier.ping()
@@ -55,7 +55,7 @@ def test_a_watchdog_of_another_process_gets_no_pings(
 
 
 def test_a_watchdog_of_this_process_gets_pings_in_time(tmp_path: Path) -> None:
-    """Three times within its time limit."""
+    """The daemon pings three times within the watchdog's limit."""
     with supervisor(tmp_path, watchdog_seconds=0.3) as listening:
         environment = {**listening.environment, "WATCHDOG_PID": str(os.getpid())}
         notifier = Notifier(environment)
@@ -68,7 +68,7 @@ def test_a_watchdog_of_this_process_gets_pings_in_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["", "vsock:2:99", "/nowhere/notify", "@nobody"])
 def test_a_missing_supervisor_stops_nothing(address: str) -> None:
-    """Nor does one with another protocol."""
+    """A supervisor with another protocol does not stop the daemon either."""
     notifier = Notifier({"NOTIFY_SOCKET": address})
     notifier.ready()
     notifier.note_progress(1.0)

@@ -397,7 +397,7 @@ def test_no_proxy_lists_what_is_reached_directly(
     echo: ScriptedServer,
     environment: pytest.MonkeyPatch,
 ) -> None:
-    """As in other programs."""
+    """The variable works as in other programs."""
     environment.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     environment.setenv("NO_PROXY", "127.0.0.1")
     api = api_of(tmp_path, f"https://127.0.0.1:{echo.port}/", authority)
@@ -450,7 +450,7 @@ def test_an_unreachable_proxy_is_named(
 def test_a_slow_proxy_is_disconnected_at_the_deadline(
     tmp_path: Path, environment: pytest.MonkeyPatch
 ) -> None:
-    """Nothing of the request was sent."""
+    """By then nothing of the request was sent."""
 
     def drip(stage: ScriptedServer, connection: socket.socket) -> None:
         connection.recv(1000)
@@ -557,7 +557,7 @@ def test_a_reset_at_any_point_is_uncertain(
     ids=lambda answer: repr(answer)[:50],
 )
 def test_an_incomplete_response_is_uncertain(tmp_path: Path, answer: bytes) -> None:
-    """Never an exception, whatever comes."""
+    """Whatever the peer sends, there is no exception."""
 
     def play(_: ScriptedServer, connection: socket.socket) -> None:
         read_request(connection)

@@ -157,7 +157,7 @@ def kill_at_steps(stepwise: StepwiseDaemon, trouble: str | None, stride: int) ->
 
 
 def test_a_kill_at_some_steps_loses_and_hides_nothing(stepwise: StepwiseDaemon) -> None:
-    """All steps with `-m soak`."""
+    """The marker `soak` tests all steps."""
     kill_at_steps(stepwise, None, 11)
 
 

@@ -218,5 +218,5 @@ def test_a_server_lost_while_sending_loses_and_hides_nothing(
 def test_a_server_lost_at_every_step_loses_and_hides_nothing(
     loss: ServerLossHarness, disaster: str
 ) -> None:
-    """From the start of a pass to its end."""
+    """The steps range from the start of a pass to its end."""
     lose_at_steps(loss, disaster, 1000, 1)

@@ -64,7 +64,7 @@ def test_no_path_of_a_claim_hides_anything(
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_no_longer_path_of_a_claim_hides_anything(harness: Harness) -> None:
-    """Any four moves after the first POST."""
+    """The paths have any four moves after the first POST."""
     for trail, broken in explore(harness, 4):
         assert not broken, (broken, trail)
 

@@ -70,7 +70,7 @@ def test_a_fault_is_reported(
 def test_two_faults_are_both_reported(
     empty: str, tmp_path: Path, troubles: tuple[str, ...]
 ) -> None:
-    """One after the other, in each order."""
+    """The faults occur one after the other, in each order."""
     loss = lose(empty, tmp_path, troubles)
     assert not loss, loss
 

@@ -68,7 +68,7 @@ def test_a_killed_daemon_is_restarted_and_nothing_is_lost(serving_box: Machine) 
 
 
 def test_a_suspended_process_is_restarted_by_the_watchdog(serving_box: Machine) -> None:
-    """SIGSTOP: alive, and not working."""
+    """A process after SIGSTOP is alive, but sends no pings."""
     serving_box.systemctl("kill", "-s", "STOP", "--kill-whom=main", UNIT)
     orders = serving_box.confirm(3)
     wait_until(lambda: restarts(serving_box) == 1 and serving_box.is_active(UNIT), 60)

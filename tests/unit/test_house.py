@@ -138,7 +138,7 @@ def test_the_page_of_settings_names_every_setting_and_no_other() -> None:
 
 
 def test_the_configuration_that_init_writes_names_every_setting() -> None:
-    """Commented-out ones too."""
+    """Commented-out settings count as named."""
     text = (ROOT / "syncd" / "config" / "configuration.toml").read_text()
     names = {n.rpartition(".")[2] for n in settings_of(config.Settings)}
     assert {
@@ -204,7 +204,7 @@ def test_every_path_that_a_page_names_exists() -> None:
 
 
 def test_a_line_of_the_readme_fits_100_columns() -> None:
-    """Links and tables, too."""
+    """This holds for links and tables, too."""
     lines = (ROOT / "README.md").read_text().splitlines()
     assert [line for line in lines if len(line) > 100] == []
 
@@ -276,7 +276,7 @@ def test_the_listing_shows_the_path_of_an_order() -> None:
 
 
 def test_a_file_fits_300_lines() -> None:
-    """None is longer."""
+    """No file of the package is longer."""
     assert [f.name for f in CODE if len(f.read_text().splitlines()) > 300] == []
 
 
@@ -291,7 +291,7 @@ def functions() -> list[tuple[str, int]]:
 
 
 def test_a_function_fits_40_lines() -> None:
-    """None is longer."""
+    """No function of the package is longer."""
     assert [name for name, lines in functions() if lines > 40] == []
 
 
@@ -328,13 +328,13 @@ def uninitialised(cls: ast.ClassDef) -> set[str]:
 
 
 def test_attributes_are_initialised_in_init() -> None:
-    """Or in a method that `__init__` calls."""
+    """A method that `__init__` calls may initialise them, too."""
     classes = [n for f in CODE for n in nodes(f) if isinstance(n, ast.ClassDef)]
     assert {c.name: sorted(uninitialised(c)) for c in classes if uninitialised(c)} == {}
 
 
 def test_casts_and_ignored_findings_do_not_increase() -> None:
-    """Types are inferred or declared."""
+    """Types are inferred or declared instead."""
     casts = [c for c in calls() if getattr(c.func, "id", "") == "cast"]
     ignored = re.compile(r"#.*(type|pyright): ignore")
     ignores = [line for f in CODE for line in ignored.findall(f.read_text())]

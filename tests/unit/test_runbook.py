@@ -76,7 +76,7 @@ def test_its_commands_exist(command: str) -> None:
 
 
 def test_its_links_are_valid() -> None:
-    """Within the page, and to other pages."""
+    """They lead to headings of the page, or to other pages."""
     anchors = {title.lower() for title in SECTIONS}
     for target in re.findall(r"\]\(([^)]+)\)", RUNBOOK):
         file, _, anchor = target.partition("#")

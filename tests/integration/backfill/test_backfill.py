@@ -135,7 +135,7 @@ def test_a_live_order_is_sent_first(harness: BackfillHarness) -> None:
 
 
 def test_nothing_is_captured_while_live_orders_wait(harness: BackfillHarness) -> None:
-    """Or while sending is backing off."""
+    """The loop waits for them, and while sending is backing off."""
     insert_past_orders(harness.shop, 20)
     harness.start()
     harness.confirm(1)
@@ -204,7 +204,7 @@ def test_past_events_omit_the_profile(harness: BackfillHarness) -> None:
 
 
 def test_the_events_timestamp_is_the_orders_own(harness: BackfillHarness) -> None:
-    """Not the time of sending."""
+    """The timestamp is not the time of sending."""
     insert_past_orders(harness.shop, 1, days=10)
     harness.start()
     harness.finish_backfills()
@@ -216,7 +216,7 @@ def test_the_events_timestamp_is_the_orders_own(harness: BackfillHarness) -> Non
 def test_a_rejected_past_order_is_retried_as_a_past_one(
     harness: BackfillHarness,
 ) -> None:
-    """In its lane, without the profile."""
+    """It is sent in its lane, without the profile."""
     insert_past_orders(harness.shop, 1)
     harness.shop.sql("UPDATE orders SET email = 'nowhere'")
     number = harness.start()
@@ -376,7 +376,7 @@ def test_two_unfinished_backfills_never_overlap(harness: BackfillHarness) -> Non
 
 
 def test_each_state_is_logged_once(harness: BackfillHarness) -> None:
-    """By whichever daemon notices it first."""
+    """The daemon that notices it first logs it."""
     lines = StringIO()
     log.configure(style="json", stream=lines)
     harness.loop = harness.make_loop()
@@ -516,7 +516,7 @@ def test_cancelled_initial_orders_are_initial_again(shop: Shop, tmp_path: Path) 
 
 
 def test_the_plan_counts_without_writing(harness: BackfillHarness) -> None:
-    """By state and by day."""
+    """The plan has the orders by state and by day."""
     insert_past_orders(harness.shop, 50)
     harness.start(lower=10, upper=20)
     harness.finish_backfills()
@@ -550,7 +550,7 @@ def test_the_plan_samples_the_whole_range(harness: BackfillHarness) -> None:
 def test_the_plan_counts_an_unreadable_row_as_unsendable(
     harness: BackfillHarness,
 ) -> None:
-    """It does not fail."""
+    """An unreadable row does not make the plan fail."""
     insert_past_orders(harness.shop, 20)
     harness.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
@@ -611,7 +611,7 @@ def test_the_plan_samples_only_orders_that_would_be_sent(
 def test_a_backfill_can_be_requested_and_cancelled_while_capture_is_paused(
     harness: BackfillHarness,
 ) -> None:
-    """Nothing is captured meanwhile."""
+    """The pause holds: nothing is captured meanwhile."""
     orders = insert_past_orders(harness.shop, 20)
     pauses = PauseStore(harness.database, harness.ledger.feed_id)
     pauses.begin("capture", "campaign")

@@ -231,5 +231,5 @@ def test_no_order_is_lost_or_repeated_in_any_sequence(
 def test_no_order_is_lost_or_repeated_in_long_runs(
     server: Cluster, tmp_path: Path
 ) -> None:
-    """Many sequences, each longer."""
+    """The model runs many long sequences."""
     run(server, tmp_path, 200, 60)

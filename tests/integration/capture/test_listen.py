@@ -533,7 +533,7 @@ def test_a_commit_without_notification_is_captured_soon_after_one_with(
 def test_the_inspection_finds_rows_without_a_notification(
     listen_feed: ListenHarness,
 ) -> None:
-    """However far away the next poll is."""
+    """It does so however far away the next poll is."""
     listen_feed.settle()
     listen_feed.shop.confirm(1)
     listen_feed.postpone_poll()

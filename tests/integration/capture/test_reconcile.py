@@ -384,7 +384,7 @@ def test_the_ledger_decides_when_a_reconciliation_is_due(feed: FeedHarness) -> N
 
 
 def test_each_scope_reaches_as_far_back_as_documented(feed: FeedHarness) -> None:
-    """And the alarm names an order."""
+    """Each scope finds its missing order, and the alarm names one."""
     for span in ("90 minutes", "5 days", "49 days"):
         confirm(feed, f"now() - interval '{span}'")
     lines = run_due(feed)
@@ -411,7 +411,7 @@ CREATE TRIGGER slowly BEFORE INSERT ON syncd.reconciliation
 
 
 def test_concurrent_daemons_make_a_reconciliation_once(begin_past: Begin) -> None:
-    """The first one to claim it makes it."""
+    """The first daemon to claim it makes it."""
     feeds = [begin_past() for _ in range(6)]
     feeds[0].shop.sql(SLOWLY)
     with ThreadPoolExecutor(len(feeds)) as pool:
@@ -521,7 +521,7 @@ def test_hourly_reconciliations_without_findings_are_pruned(
 def test_a_ledger_in_another_database_is_reconciled(
     database: str, server: Cluster
 ) -> None:
-    """With the same result, page by page."""
+    """The result is the same as in one database, page by page."""
     name = f"{psycopg.conninfo.conninfo_to_dict(database)['dbname']}_state"
     server.sql(f"CREATE DATABASE {name}")
     feed = FeedHarness(Shop.open(database, state=server.dsn(name)), page=7)
@@ -685,7 +685,7 @@ def test_a_page_that_takes_too_long_is_halved(begin_past: Begin) -> None:
 
 
 def test_an_order_that_takes_too_long_alone_is_an_error(begin_past: Begin) -> None:
-    """There is no smaller page."""
+    """A page of one order cannot be halved."""
 
     class Slow(Source):
         @override

@@ -89,7 +89,7 @@ def test_an_offset_is_reported_with_the_matching_zone(
 
 
 def test_stamps_outside_the_range_of_datetime_are_ignored(shop: Shop) -> None:
-    """However few other orders there are."""
+    """The check works however few other orders there are."""
     capture = PollHarness(shop, lookback=timedelta(minutes=5))
     with closing(capture.database):
         for stamp in ("-infinity", "0044-03-15 BC", "infinity"):

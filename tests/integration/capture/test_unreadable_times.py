@@ -140,7 +140,7 @@ def test_reconciliation_continues_beside_an_unreadable_row(
 def test_reconciliation_covers_everything_once_the_row_is_fixed(
     comparing: ComparisonJobs, shop_with_unreadable_row: tuple[Shop, Path]
 ) -> None:
-    """And the alarm ends."""
+    """The missing order is captured, and the alarm ends."""
     comparing.reconciliation.run()
     shop, _ = shop_with_unreadable_row
     shop.sql("UPDATE orders SET rate = 1")
@@ -154,7 +154,7 @@ def test_reconciliation_covers_everything_once_the_row_is_fixed(
 def test_two_unreadable_rows_are_both_left_out(
     comparing: ComparisonJobs, shop_with_unreadable_row: tuple[Shop, Path]
 ) -> None:
-    """Whichever comparison found them."""
+    """Each comparison leaves out what any of them found."""
     comparing.reconciliation.run()
     shop, _ = shop_with_unreadable_row
     shop.sql("UPDATE orders SET rate = 0 WHERE id = 1")

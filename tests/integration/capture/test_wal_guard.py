@@ -253,7 +253,7 @@ def test_capture_refuses_to_start_without_a_limit(
 
 
 def test_a_slot_that_retains_much_wal_is_reported(tmp_path: Path) -> None:
-    """From half of what it may retain."""
+    """The report begins at half of what the slot may retain."""
     with ExitStack() as stack:
         server = stack.enter_context(
             cluster(WAL_SETTINGS | {"max_slot_wal_keep_size": "64MB"})
@@ -316,7 +316,7 @@ def test_slots_at_risk_are_recognised() -> None:
 
 
 def test_a_hot_standby_and_a_slot_of_another_plugin_are_refused() -> None:
-    """Both with the next step."""
+    """Both errors have a next step."""
     with pytest.raises(ConfigError, match="hot standby"):
         replace(SERVER, in_recovery=True).check()
     slots = SlotCatalog(Database(""), "shop")
@@ -395,7 +395,7 @@ def test_check_reports_the_followed_tables_and_every_problem(
 def test_check_reports_a_missing_slot_and_a_missing_privilege(
     wal_shop: Shop, tmp_path: Path
 ) -> None:
-    """Each with its next step."""
+    """Each finding has its next step."""
     (missing,) = findings(wal_shop, tmp_path)
     assert "there is no slot syncd_shop" in str(missing)
     install_wal(wal_shop, "orders:id")

@@ -289,7 +289,7 @@ def test_installing_without_the_views_is_refused(
 
 
 def test_a_missing_role_is_refused(wal_shop: Shop) -> None:
-    """Before anything is done."""
+    """The install checks the role before it changes anything."""
     wal_shop.role = "nobody_knows"
     with pytest.raises(ConfigError, match="there is no role nobody_knows"):
         install_wal(wal_shop, "orders:id")
@@ -315,7 +315,7 @@ def test_a_failure_to_create_the_slot_leaves_nothing(
 def test_a_failed_install_keeps_an_existing_publication(
     wal_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the privilege that the role had."""
+    """It keeps the privilege that the role had, too."""
     install_wal(wal_shop, "orders:id")
     wal_shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
     monkeypatch.setitem(SESSION, "statement_timeout", "300ms")

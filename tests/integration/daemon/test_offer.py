@@ -178,7 +178,7 @@ def test_a_claim_of_offered_rows_is_committed_durably(
 def test_the_capture_leaves_a_notification_to_a_worker_first(
     offer_harness: OfferHarness,
 ) -> None:
-    """However long it had waited for it."""
+    """It does so however long it had waited for the notification."""
     follower = offer_harness.follower()
     wait_until(lambda: follower.step(0.01).is_listening)
 
@@ -216,7 +216,7 @@ def test_an_offer_that_no_worker_takes_returns_to_the_capture(
 def test_the_capture_admits_what_no_worker_has_taken(
     offer_harness: OfferHarness,
 ) -> None:
-    """Whether it was offered or not."""
+    """It admits rows whether they were offered or not."""
     follower = offer_harness.follower()
     wait_until(lambda: not follower.step(0.01).keys)
     offer_harness.shop.confirm()

@@ -87,7 +87,7 @@ def test_a_column_of_the_wrong_type_is_found(
 def test_a_time_of_the_wrong_type_is_an_error(
     shop: Shop, tmp_path: Path, kind: str, source: dict[str, str], words: str
 ) -> None:
-    """With the setting that fixes it."""
+    """The finding has the setting that fixes it."""
     shop.sql(
         "DROP VIEW syncd.confirmed_orders; CREATE VIEW syncd.confirmed_orders AS "
         f"SELECT id AS order_key, {kind} AS confirmed_at FROM orders; "

@@ -46,7 +46,7 @@ def confirm(feed: FeedHarness, before: str, orders: int = 1) -> None:
 def test_a_sufficient_lookback_is_reported_as_such(
     late_feed: FeedHarness, tmp_path: Path
 ) -> None:
-    """With how much of it was needed."""
+    """The finding has the part of it that was needed."""
     confirm(late_feed, "2 s", 99)
     confirm(late_feed, "100 s")
     assert late_feed.poll() == 100
@@ -130,7 +130,7 @@ def test_clocks_that_differ_are_reported(
     monkeypatch: pytest.MonkeyPatch,
     seconds: int,
 ) -> None:
-    """The database's and the host's."""
+    """The check compares the clocks of database and host."""
     subject = "clock of the order database"
     assert find(late_feed, tmp_path, subject)[0].code == "clock.agrees"
     monkeypatch.setattr(server, "skew", lambda _ask: timedelta(seconds=seconds))

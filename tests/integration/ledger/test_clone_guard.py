@@ -208,7 +208,7 @@ def test_a_promotion_continues_and_counts_possible_repeats(
 def test_a_promotion_while_no_daemon_ran_is_logged_at_the_next_start(
     guarded: GuardedDaemon,
 ) -> None:
-    """Before anything is sent."""
+    """The daemon logs it before anything is sent."""
     with standby(guarded.server) as second:
         daemon = guarded.run()
         guarded.deliver(1)
@@ -290,7 +290,7 @@ def test_a_clone_promoted_elsewhere_is_an_unknown_host(
 
 
 def test_an_unusable_state_directory_is_reported(tmp_path: Path) -> None:
-    """Which file, why, and the next step."""
+    """The error names the file, the reason and the next step."""
     (tmp_path / "shop.json").write_text("{")
     state_file = StateFile.of(tmp_path, "shop")
     assert state_file is not None

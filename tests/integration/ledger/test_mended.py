@@ -114,7 +114,7 @@ def test_a_discarded_order_stays_discarded(harness: Harness) -> None:
 def test_the_list_shows_which_rejected_orders_could_be_sent_now(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """And one option retries exactly those."""
+    """One option of `retry` selects exactly those."""
     config = shop.configure(tmp_path, sandbox.endpoint)
     syncd("run", "--once", "--config", config)
     shop.sql(

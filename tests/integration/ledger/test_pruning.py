@@ -326,7 +326,7 @@ def test_a_reset_that_reaches_into_the_pruned_range_is_refused(
 def test_a_retention_shorter_than_reconciliation_needs_is_refused(
     pruned: PruningHarness, tmp_path: Path
 ) -> None:
-    """In one line."""
+    """The error is one line."""
     config = pruned.shop.configure(tmp_path, "http://127.0.0.1:9/x")
     text = config.read_text()
     for keep, source in (("6d", ""), ("9d", 'lookback = "1d"\n')):

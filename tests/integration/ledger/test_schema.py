@@ -157,7 +157,7 @@ def test_the_database_refuses_an_impossible_row(
 
 
 def test_the_database_refuses_a_delivery_by_a_refused_attempt(small: Shop) -> None:
-    """Even with the batch's token."""
+    """A constraint refuses it even with the batch's token."""
     small.update("attempt", {"outcome": "refused", "settled_at": NOW})
     with pytest.raises(errors.IntegrityError) as refused:
         small.update("batch", {**DELIVERED, "claim_token": TOKEN})

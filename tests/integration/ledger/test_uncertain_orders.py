@@ -126,7 +126,7 @@ def test_an_order_stays_uncertain_after_any_two_moves(
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_an_order_stays_uncertain_after_any_four_moves(harness: Harness) -> None:
-    """The same as after two."""
+    """It is sent again as a possible repeat, as after two moves."""
     for moves in product(MOVES, repeat=4):
         apply(harness, moves)
 
@@ -145,7 +145,7 @@ def test_a_new_order_gets_another_batch_than_an_uncertain_one(harness: Harness) 
 def test_an_order_set_aside_before_an_attempt_is_not_uncertain(
     harness: Harness,
 ) -> None:
-    """It was not in that POST."""
+    """The order was not in that POST."""
     harness.confirm(2)
     claim = harness.claim()
     gone = [ExcludedOrder("1", "withdrawn", "x", None)]

@@ -403,7 +403,7 @@ def test_vendure_the_billing_address_is_used_as_a_whole(vendure: Preset) -> None
 
 
 def test_pretix_an_order_paid_and_cancelled_stays_confirmed(pretix: Preset) -> None:
-    """The log has its payment."""
+    """The shop's log has the payment."""
     assert len(pretix.confirmed("DEMO2026-EFQUB")) == 1
     assert not pretix.confirmed("DEMO2026-WRLVS")
 

@@ -141,7 +141,7 @@ def test_a_view_that_others_depend_on_is_not_dropped(
 def test_a_role_that_does_not_exist_is_refused(
     shop: Shop, tmp_path: Path, role: str
 ) -> None:
-    """Before anything is created."""
+    """The command checks the role before it creates anything."""
     done = apply(shop, tmp_path, VIEWS, "--role", role)
     assert done.returncode == 78
     assert shop.value("SELECT pg_get_viewdef('syncd.purchases') LIKE '%V-%'") is False

@@ -79,7 +79,7 @@ def test_an_existing_index_is_not_recommended(database: str) -> None:
 
 
 def test_djangos_last_migration_is_reported(database: str) -> None:
-    """If the table of migrations exists."""
+    """It is read from the table of migrations, if that exists."""
     restore(database, "django-oscar")
     execute(
         database,
@@ -141,14 +141,14 @@ def test_ten_thousand_tables_are_searched_quickly(database: str) -> None:
 
 
 def test_a_database_without_tables_is_reported(database: str) -> None:
-    """It is probably not the intended one."""
+    """Such a database is probably not the intended one."""
     done = syncd("views", "detect", "--dsn", database)
     assert done.returncode == 1
     assert "this database has no tables" in done.stdout
 
 
 def test_a_detection_writes_nothing(database: str) -> None:
-    """Not even as the owner of everything."""
+    """It runs read-only even as the owner of everything."""
     restore(database, "vendure")
     count = "SELECT count(*), max(oid::bigint) FROM pg_class"
     with psycopg.connect(database, autocommit=True) as connection:
@@ -179,7 +179,7 @@ def test_init_fills_in_what_it_detects(database: str, tmp_path: Path) -> None:
 def test_init_of_an_unknown_shop_sets_the_dsn_and_prints_the_next_step(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """The rest of the file is as usual."""
+    """All other settings are those of `init` alone."""
     out = tmp_path / "syncd.toml"
     done = syncd("init", "--out", str(out), "--dsn", shop.owner)
     assert done.returncode == 0, done.stderr
@@ -200,7 +200,7 @@ def test_init_of_an_unknown_shop_sets_the_dsn_and_prints_the_next_step(
 def test_init_writes_nothing_when_the_database_is_unreachable(
     tmp_path: Path,
 ) -> None:
-    """Nor when the file exists."""
+    """Nor does it overwrite an existing file."""
     out = tmp_path / "syncd.toml"
     done = syncd("init", "--out", str(out), "--dsn", "host=/nowhere dbname=x")
     assert done.returncode == 69

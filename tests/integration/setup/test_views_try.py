@@ -100,7 +100,7 @@ def test_a_trial_neither_waits_nor_blocks(shop: Shop, attempt: Try) -> None:
 def test_orders_that_are_not_sent_are_counted_by_reason(
     shop: Shop, attempt: Try
 ) -> None:
-    """With the key of the first of each."""
+    """Each reason has the key of its first order."""
     shop.confirm(4)
     shop.sql("UPDATE orders SET email = 'nobody' WHERE id IN (1, 2)")
     shop.sql("UPDATE orders SET products = NULL WHERE id = 3")
@@ -115,7 +115,7 @@ def test_orders_that_are_not_sent_are_counted_by_reason(
 def test_a_row_that_makes_the_view_fail_is_one_refused_order(
     shop: Shop, attempt: Try
 ) -> None:
-    """The others are read."""
+    """The other rows are read."""
     shop.confirm(230)
     broken = "(1 / (id - 117))::text || id AS orderid, email,"
     found = facts(attempt(views(columns=broken), "--json"))
@@ -178,7 +178,7 @@ def test_the_difference_to_the_existing_views_is_reported(
 def test_views_that_refer_to_each_other_are_tried_together(
     shop: Shop, attempt: Try
 ) -> None:
-    """Not together with the existing ones."""
+    """The trial does not mix them with the existing views."""
     shop.confirm(2)
     shop.sql("DROP VIEW syncd.confirmed_orders")
     joined = views().replace(
@@ -233,7 +233,7 @@ def test_two_statements_in_one_are_refused_by_the_server(shop: Shop) -> None:
 
 
 def test_names_with_spaces_and_quotes_are_accepted(shop: Shop, attempt: Try) -> None:
-    """For tables, columns and schemas."""
+    """This holds for tables, columns and schemas."""
     shop.sql('CREATE SCHEMA "my shop"; ALTER TABLE orders SET SCHEMA "my shop"')
     shop.sql('ALTER TABLE "my shop".orders RENAME TO "Order ""2"""')
     shop.sql("""INSERT INTO "my shop"."Order ""2\""" (confirmed_at) VALUES (now())""")
@@ -261,7 +261,7 @@ def test_an_unreadable_schema_is_reported(shop: Shop, tmp_path: Path) -> None:
 def test_a_database_without_orders_has_nothing_to_send(
     shop: Shop, attempt: Try
 ) -> None:
-    """The exit code is not 0."""
+    """The exit code shows that this is no success."""
     done = attempt(views())
     assert done.returncode == 1
     assert "the views list no order" in done.stdout
@@ -270,7 +270,7 @@ def test_a_database_without_orders_has_nothing_to_send(
 
 @pytest.mark.parametrize("name", ["no-such-shop", "/nowhere/x.sql", "", "."])
 def test_what_is_neither_a_preset_nor_a_file_is_refused(shop: Shop, name: str) -> None:
-    """In one line; a folder cannot be read."""
+    """The error is one line; a folder cannot be read either."""
     done = syncd("views", "try", name, "--as", shop.owner)
     assert done.returncode in {64, 78}
     assert len(done.stderr.splitlines()) == 2

@@ -183,7 +183,7 @@ def test_triggers_on_a_table_that_lost_its_name_are_reported(
 def test_a_publication_of_a_table_that_lost_its_name_is_reported(
     started: FeedHarness,
 ) -> None:
-    """It publishes the old one."""
+    """The publication still has the old table."""
     shop = started.shop
     shop.sql(f"CREATE PUBLICATION {slot_name('shop')} FOR TABLE orders")
     assert list(check(started, "wal").replaced) == []

@@ -100,7 +100,7 @@ def test_no_line_of_a_page_is_too_long(columns: int) -> None:
 
 
 def test_a_group_lists_the_whole_summary_of_each_command() -> None:
-    """Also at 40 columns."""
+    """The summary is not truncated at 40 columns."""
     groups = [p for p, c in PAGES.items() if p and isinstance(c, click.Group)]
     assert groups
     for path in groups:
@@ -120,7 +120,7 @@ def test_every_command_is_in_one_section_of_the_overview() -> None:
 
 
 def test_the_overview_and_the_page_of_operations_list_the_exit_codes() -> None:
-    """As they are in the code."""
+    """Both match the exit codes of the code."""
     text = " ".join(page((), 80).split())
     operations = " ".join((ROOT / "docs" / "operations.md").read_text().split())
     for code in ExitCode:
@@ -239,7 +239,7 @@ def test_the_manual_has_the_date_of_its_sources(
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_completion_script_is_printed_for_each_shell(shell: str) -> None:
-    """Each shell that click can complete."""
+    """There is one for each shell that click can complete."""
     done = CliRunner().invoke(cli, ["completion", shell], prog_name="syncd")
     assert done.exit_code == 0
     assert f"_SYNCD_COMPLETE={shell}_complete" in done.output

@@ -21,7 +21,7 @@ from syncd.cli.prose import print_line
 def test_a_long_line_is_wrapped_with_a_hanging_indent(
     line: str, hang: int, expected: list[str]
 ) -> None:
-    """Brackets are text, not markup."""
+    """Brackets in the line are text, not markup."""
     shown = StringIO()
     print_line(Console(file=shown, width=15 if hang == 0 else 12), line, hang=hang)
     assert shown.getvalue().splitlines() == expected

@@ -23,5 +23,5 @@ def test_control_characters_stay_escaped() -> None:
 
 @given(st.text() | st.lists(st.text()))
 def test_the_output_parses_to_the_value(value: object) -> None:
-    """A copy of it is the event."""
+    """A person may copy the output and use it as the event."""
     assert json.loads(shown_json(value)) == value

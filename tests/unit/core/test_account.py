@@ -68,7 +68,7 @@ def test_an_interval_excludes_its_lower_end() -> None:
 
 
 def test_the_sentence_names_the_range_and_every_nonzero_number() -> None:
-    """And the orders that lie in no range."""
+    """It also names the orders that lie in no range."""
     account = ReconciliationTally(
         delivered=1201, pending=2, rejected=1, missing=3, captured=3
     )
@@ -87,7 +87,7 @@ def test_the_sentence_names_the_range_and_every_nonzero_number() -> None:
 
 
 def test_the_sentence_has_a_word_for_each_number() -> None:
-    """None of them is omitted."""
+    """No number is omitted."""
     assert sentence(at(0), at(1), ReconciliationTally(*range(1, 14))) == (
         "between 2026-11-01T00:00:00Z and 2026-11-01T01:00:00Z: 78 confirmed, "
         "1 delivered, 2 pending, 3 adopted, 4 rejected, 5 withdrawn, 6 held, "
@@ -125,7 +125,7 @@ SETTINGS = Settings.model_validate(
     ],
 )
 def test_a_given_time_is_in_the_configured_zone(text: str, expected: datetime) -> None:
-    """Unless it names its own."""
+    """A time that names its own zone is in that one."""
     assert read_moment(text, SETTINGS, "--to") == expected
 
 
@@ -145,7 +145,7 @@ def test_a_time_may_be_given_as_a_duration_ago(text: str, span: timedelta) -> No
 
 
 def test_yesterday_began_at_its_midnight() -> None:
-    """In the configured zone."""
+    """The midnight is that of the configured zone."""
     today = read_moment("today", SETTINGS, "--to")
     yesterday = read_moment("Yesterday", SETTINGS, "--to")
     assert timedelta(hours=22) < today - yesterday < timedelta(hours=26)
@@ -182,7 +182,7 @@ def test_an_invalid_time_is_reported_in_one_line(text: str) -> None:
     ],
 )
 def test_a_recommended_lookback_has_a_margin(delay: float, setting: str) -> None:
-    """Rounded up to a usual setting."""
+    """The recommendation is rounded up to a usual setting."""
     assert recommended(timedelta(seconds=delay)) == setting
 
 
@@ -191,5 +191,5 @@ def test_a_recommended_lookback_has_a_margin(delay: float, setting: str) -> None
     [(0.25, "0.25 s"), (59, "59 s"), (90, "1.5 m"), (7200, "2 h"), (200_000, "2.31 d")],
 )
 def test_a_duration_is_printed_in_its_largest_unit(seconds: float, text: str) -> None:
-    """With three digits."""
+    """The number has three digits."""
     assert short_span(timedelta(seconds=seconds)) == text

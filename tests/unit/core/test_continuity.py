@@ -66,6 +66,6 @@ def test_without_a_mark_a_promotion_on_an_unknown_host_is_suspicious(
 
 
 def test_the_limit_is_the_lag_that_a_standby_may_have() -> None:
-    """Including the limit itself."""
+    """A lag of exactly the limit is allowed."""
     late = Mark(HERE, 9, NOW + LOSS_LIMIT, 1)
     assert continuity_of(late, mark(5), 2, is_known_host=True) is Continuity.PROMOTED

@@ -2,7 +2,7 @@ from syncd.core.cross_check import FOLLOWED_SECONDS, MOST_FOLLOWED, CrossCheck
 
 
 def test_an_order_that_only_the_poll_found_is_reported_after_a_delay() -> None:
-    """Once, and not before."""
+    """It is reported once, and not before."""
     cross_check = CrossCheck(10)
     cross_check.found(["1", "2"], 100)
     assert cross_check.overdue(110) == []

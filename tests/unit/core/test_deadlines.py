@@ -37,7 +37,7 @@ def test_a_component_is_overdue_when_its_time_is_over(
 
 
 def test_an_overdue_component_is_reported_with_its_duration() -> None:
-    """For the log line."""
+    """The log line has both."""
     (found,) = overdue({"housekeeping": Deadline(10, 20, 8)}, 25)
     assert found == Overdue("housekeeping", 15, 8)
 

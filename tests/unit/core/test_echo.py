@@ -36,13 +36,13 @@ def test_a_telephone_number_may_be_echoed_without_its_prefix(number: str) -> Non
 
 @pytest.mark.parametrize("value", ["1234-567", "order 12345678", "Rotterdam", "x"])
 def test_other_values_have_no_last_digits(value: str) -> None:
-    """Neither a text, nor fewer digits."""
+    """A text, or a number with fewer digits, has none."""
     assert plain_forms(value) == {value}
 
 
 @pytest.mark.parametrize("local", ["jan", '"jan@home"'])
 def test_a_domain_may_be_echoed_in_punycode(local: str) -> None:
-    """Each label that is not ASCII."""
+    """Each label that is not ASCII is encoded."""
     value = f"{local}@müller.Bücher.example"
     assert {"mller-kva", "bcher-kva"} <= plain_forms(value)
     assert "example-" not in plain_forms(value)

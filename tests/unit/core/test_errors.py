@@ -113,7 +113,7 @@ ERRORS: list[tuple[Callable[[], SyncdError], str, str]] = [
 def test_an_error_has_a_message_and_a_next_step(
     make: Callable[[], SyncdError], words: str, step: str
 ) -> None:
-    """Each in one line."""
+    """Each of the two is one line."""
     error = make()
     assert (str(error), error.hint) == (words, step)
     assert "\n" not in f"{error}{error.hint}"

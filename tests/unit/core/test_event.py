@@ -422,7 +422,7 @@ def test_each_omitted_detail_is_named() -> None:
 
 @pytest.mark.parametrize("given", ["EUR", "eur", "Eur "])
 def test_a_currency_has_three_capital_letters(given: str) -> None:
-    """ISO 4217, however the shop writes it."""
+    """Whatever the shop writes, ISO 4217 is sent."""
     assert event_of(currency=given)["currency"] == "EUR"
 
 
@@ -679,7 +679,7 @@ def test_a_custom_field_is_a_short_text_or_a_number(value: object) -> None:
 
 @pytest.mark.parametrize("products", ["x", "[]", {}, {"id": "1"}, 7, True, ()])
 def test_products_are_a_json_array(products: object) -> None:
-    """Otherwise they cannot be read."""
+    """Other values of `products` refuse the order."""
     assert refused(products=products) == "products is not a JSON array"
 
 
@@ -782,7 +782,7 @@ def test_a_time_without_a_zone_takes_the_configured_zone(
     ],
 )
 def test_a_future_time_is_sent_as_now(given: object) -> None:
-    """A shop's clock may be ahead; the API may refuse a time in the future."""
+    """The fast way does as `core.purchase` does."""
     assert event_of(timestamp=given)["timestamp"] == "2026-11-20T15:00:00+01:00"
 
 

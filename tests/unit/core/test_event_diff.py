@@ -84,7 +84,7 @@ def test_a_fingerprint_shows_the_same_differences_without_values(
 
 
 def test_a_change_has_both_values() -> None:
-    """The old and the new one."""
+    """A change has the old and the new value."""
     (change,) = compare(places(EVENT), places(EVENT | {"email": "x@example.com"}))
     assert (change.before, change.after) == ("mila@example.com", "x@example.com")
     added, removed = compare({FieldPath("zip"): 7}, {FieldPath("city"): 8})
@@ -140,6 +140,6 @@ def test_a_fingerprint_reveals_nothing() -> None:
 def test_packed_fingerprints_are_unpacked_unchanged(
     prints: dict[tuple[str, str], str],
 ) -> None:
-    """Whatever a custom field's name is."""
+    """This holds for any name of a custom field."""
     taken = {FieldPath(*place): text for place, text in prints.items()}
     assert unpack(pack(taken)) == taken

@@ -127,7 +127,7 @@ def test_a_plain_row_has_the_same_event(
     ],
 )
 def test_usual_rows_are_plain(given: dict[str, Any]) -> None:
-    """So they are rendered fast."""
+    """Usual rows are therefore rendered fast."""
     quick, long = render_both(json.dumps(ROW | given))
     assert quick is not None
     assert isinstance(long, Event)
@@ -196,7 +196,7 @@ def test_a_shops_requirements_apply(rules: EventRules, given: dict[str, Any]) ->
 
 
 def test_a_future_time_is_sent_as_now() -> None:
-    """As `core.purchase` does."""
+    """The fast way does as `core.purchase` does."""
     plain = FastRenderer(ROW, EventRules(), with_profile=True)
     made = plain.purchase(json.dumps(ROW), NOW + timedelta(hours=1), NOW)
     assert made is not None

@@ -43,7 +43,7 @@ INVALID: list[tuple[Callable[[object], object], object, str]] = [
 def test_an_invalid_value_has_a_plain_reason(
     rule: Callable[[object], object], value: object, words: str
 ) -> None:
-    """Each rule has its own."""
+    """Each rule has a reason of its own."""
     with pytest.raises(InvalidError) as refused:
         rule(value)
     assert str(refused.value) == words

@@ -210,7 +210,7 @@ def test_a_refused_start_before_a_running_daemon_started_is_obsolete() -> None:
     ],
 )
 def test_a_failed_start_is_reported_with_its_reason(kind: str, words: str) -> None:
-    """And with its hint."""
+    """The reason's hint is the next step."""
     failed = FailedStart(kind, "web2", HOUR_AGO, ["x"], "no key", "set it")
     (reason, *_) = assess(replace(WELL, members=[], failed_start=failed)).reasons
     assert reason.text == f"{words}: no key"
@@ -242,13 +242,13 @@ def test_views_with_other_keys_or_tables_are_down(
 
 
 def test_a_pause_is_shown_with_its_beginning_and_reason() -> None:
-    """The reason only when one was given."""
+    """A pause without a reason shows its beginning."""
     assert Pause("sending", HOUR_AGO).line() == "paused since 2026-11-20 11:00:00+0000"
     assert Pause("sending", HOUR_AGO, "sale").line().endswith("+0000 (sale)")
 
 
 def test_a_feed_without_trouble_is_healthy() -> None:
-    """It has no reasons."""
+    """A healthy feed has no reasons."""
     assert assess(WELL) == Health([])
     assert (assess(WELL).verdict, int(assess(WELL).severity)) == ("healthy", 0)
     assert assess(changed(WELL, {"waiting": 5, "lag": minutes(9)})).reasons == []
@@ -258,7 +258,7 @@ def test_a_feed_without_trouble_is_healthy() -> None:
 def test_a_feed_is_degraded_when_it_runs_but_needs_attention(
     values: dict[str, object], words: str, step: str
 ) -> None:
-    """One reason, with the next command."""
+    """The verdict has one reason, with the next command."""
     health = assess(changed(WELL, values))
     (reason,) = health.reasons
     assert (health.verdict, int(health.severity)) == ("degraded", 1)
@@ -305,7 +305,7 @@ def test_many_refused_orders_in_a_row_are_reported(
 
 
 def test_an_unreadable_outbox_is_reported_once() -> None:
-    """Not also with its faults."""
+    """Its faults are not reported in addition."""
     values: dict[str, object] = {"outbox_fault": "cannot be read", "outbox_faults": 3}
     assert len(assess(changed(WELL, values)).reasons) == 1
 
@@ -445,7 +445,7 @@ MOMENT = timedelta(microseconds=1)
     ],
 )
 def test_each_limit_is_exact(vitals: HealthInputs, verdict: str) -> None:
-    """Not a microsecond before or after."""
+    """The verdict changes neither a microsecond before nor after it."""
     assert assess(vitals).verdict == verdict
 
 
@@ -465,7 +465,7 @@ def test_a_stopped_daemon_is_distinguished_from_passes_by_its_heartbeat() -> Non
 
 
 def test_of_several_dead_daemons_the_newest_is_reported() -> None:
-    """In whichever order they were read."""
+    """The order in which they were read does not matter."""
     newer = replace(DEAD, instance=3, pid=9)
     for members in ([DEAD, newer], [newer, DEAD]):
         (reason,) = assess(replace(WELL, members=members)).reasons
@@ -500,6 +500,6 @@ def test_an_incomplete_trouble_is_ignored(named: dict[str, object]) -> None:
 
 
 def test_a_dead_daemons_trouble_is_obsolete() -> None:
-    """Running daemons are judged."""
+    """Only the trouble of running daemons counts."""
     dead = replace(DEAD, instance=1, trouble="x", trouble_since=HOUR_AGO)
     assert assess(replace(WELL, members=[dead, ALIVE])).reasons == []

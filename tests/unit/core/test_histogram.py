@@ -85,7 +85,7 @@ def test_a_sample_lies_in_a_day_with_orders() -> None:
 def test_the_requested_number_of_samples_is_in_order(
     counts: dict[date, int], number: int
 ) -> None:
-    """Each within a day that has orders."""
+    """Each sample lies within a day that has orders."""
     found = spread(counts, number, UTC)
     assert len(found) == number
     assert all(a <= b for a, b in pairwise(found))

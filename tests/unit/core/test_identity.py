@@ -67,7 +67,7 @@ def test_a_time_without_fractions_proves_nothing() -> None:
 
 @given(st.timedeltas(min_value=-FAR, max_value=FAR))
 def test_a_small_shift_of_a_time_is_the_same_order(moved: timedelta) -> None:
-    """In both directions."""
+    """This holds in both directions."""
     known = KnownOrder("2", NOW, "A")
     assert not is_another(known, ListedOrder("2", NOW + moved, "A"))
 
@@ -124,7 +124,7 @@ def test_types_are_alike_if_their_values_have_the_same_text() -> None:
 
 
 def test_all_types_of_one_group_are_alike() -> None:
-    """In both orders."""
+    """The order of the two types does not matter."""
     assert are_alike("numeric", "smallint")
     assert are_alike("citext", "character")
 

@@ -20,6 +20,6 @@ from syncd.core.json_value import is_array, is_object
 def test_a_json_value_is_an_array_or_an_object(
     text: str, expected: tuple[bool, bool]
 ) -> None:
-    """And no other value is either."""
+    """No other value is either."""
     value = json.loads(text)
     assert (is_array(value), is_object(value)) == expected

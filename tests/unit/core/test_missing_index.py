@@ -96,7 +96,7 @@ def test_a_quoted_alias_is_an_alias_too() -> None:
 
 
 def test_a_type_may_have_the_name_of_the_alias() -> None:
-    """It is no table, and is kept."""
+    """The type is no table, and is kept."""
     condition = f"((state.state = 'x'::state) AND (state.at > {LATER}))"
     (index,) = missing_indexes([{"Plan": scan(condition, Alias="state")}])
     assert (index.column, index.where) == ("at", "(state = 'x'::state)")
@@ -108,7 +108,7 @@ def test_a_type_may_have_the_name_of_the_alias() -> None:
      "(o.paid IS TRUE)"],
 )  # fmt: skip
 def test_an_unclear_condition_names_no_index(condition: str) -> None:
-    """Nothing is guessed."""
+    """No index is guessed."""
     assert missing_indexes([{"Plan": scan(condition)}]) == []
 
 
@@ -147,7 +147,7 @@ def test_a_node_without_a_schema_is_no_table() -> None:
 
 @pytest.mark.parametrize("name", ["Hash Cond", "Merge Cond", "Join Filter", "Filter"])
 def test_a_join_names_the_column_of_the_scanned_table(name: str) -> None:
-    """Once, although two conditions use it."""
+    """The column is named once, although two conditions use it."""
     lines = scan("", "Order Lines", Alias="i", Schema="My Shop")
     plan = {
         "Node Type": "Hash Join",

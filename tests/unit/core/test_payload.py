@@ -17,7 +17,7 @@ def test_bytes_that_are_no_text_are_refused() -> None:
 
 
 def test_events_are_a_list_in_an_object_or_a_single_object() -> None:
-    """In the given order, byte for byte."""
+    """They are in the given order, byte for byte."""
     assert encode([b'{"a":1}', b'{"b":2}'], "events") == b'{"events":[{"a":1},{"b":2}]}'
     assert encode([b'{"a":1}'], "single") == b'{"a":1}'
     assert encode(['"é"'.encode(), b"2"], "events") == rb'{"events":["\u00e9",2]}'

@@ -103,7 +103,7 @@ def test_a_status_has_the_position_three_times_and_the_clock() -> None:
     "frame", [b"", b"w", b"k", b"w" * 25, KEEPALIVE[:-1], b"x" * 30]
 )
 def test_a_frame_of_another_form_is_refused(frame: bytes) -> None:
-    """Nothing is guessed."""
+    """The content of such a frame is not guessed."""
     with pytest.raises(MalformedError) as refused:
         read_frame(frame)
     assert str(refused.value) == (
@@ -203,7 +203,7 @@ text = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
 def test_every_row_gives_the_value_in_the_keys_position(
     row_values: list[str | None], data: st.DataObject
 ) -> None:
-    """Whatever the other columns hold."""
+    """The other columns do not matter."""
     place = data.draw(st.integers(0, len(row_values) - 1))
     reader = Reader({OID: f"c{place}"})
     reader.read(relation(*(f"c{number}" for number in range(len(row_values)))))

@@ -75,7 +75,7 @@ def test_an_index_that_does_not_limit_the_time_is_read_whole(
 def test_a_value_computed_from_several_rows_has_no_index(
     node: dict[str, object], *, derived: bool
 ) -> None:
-    """Groups, windows, subqueries."""
+    """Groups, windows and subqueries compute such values."""
     assert is_derived({"Plan": node}) is derived
 
 
@@ -89,6 +89,6 @@ def test_each_table_is_named_once_by_name() -> None:
 
 
 def test_no_plan_reads_nothing() -> None:
-    """And derives nothing."""
+    """Without a plan there is no read and no derived value."""
     assert whole_reads(None) == []
     assert not is_derived(None)

@@ -25,7 +25,7 @@ def waits(schedule: PollSchedule, polls: int, took: float = 0.0) -> list[float]:
 
 
 def test_the_first_poll_is_due_at_once() -> None:
-    """After a start, earlier changes wait."""
+    """After a start, earlier changes are waiting."""
     assert PollSchedule().seconds(0.0) == 0.0
 
 
@@ -58,7 +58,7 @@ def test_a_find_and_a_notification_reset_the_schedule() -> None:
 
 
 def test_the_poll_after_a_find_counts_as_the_first_empty_one() -> None:
-    """So the one after it is rarer already."""
+    """The poll after that one is therefore rarer already."""
     schedule = PollSchedule()
     schedule.found(100.0, 0.0, is_all=True)
     schedule.found_nothing(100.01, 0.0, LONGEST)
@@ -66,7 +66,7 @@ def test_the_poll_after_a_find_counts_as_the_first_empty_one() -> None:
 
 
 def test_a_notification_does_not_shorten_the_pause_after_a_long_poll() -> None:
-    """Although something was found."""
+    """The pause holds although the poll found something."""
     schedule = PollSchedule()
     schedule.found(100.0, QUICK_SECONDS + 1.0, is_all=True)
     schedule.notified()
@@ -87,7 +87,7 @@ def test_an_offer_postpones_the_poll_a_little() -> None:
 
 
 def test_a_full_page_is_followed_by_the_next() -> None:
-    """Whatever time it took."""
+    """The time that the page took does not matter."""
     schedule = PollSchedule()
     schedule.found(7.0, 0.5, is_all=False)
     assert schedule.seconds(7.0) == 0.0

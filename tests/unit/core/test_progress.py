@@ -4,7 +4,7 @@ from syncd.core.progress import STEP_SECONDS, report_progress, watched
 
 
 def test_each_report_sets_the_time_of_the_next_step() -> None:
-    """The default, unless it is given."""
+    """Without an argument it is the default."""
     moves: list[float] = []
     with watched(moves.append):
         report_progress()
@@ -15,7 +15,7 @@ def test_each_report_sets_the_time_of_the_next_step() -> None:
 
 
 def test_outside_a_watched_thread_nothing_is_reported() -> None:
-    """Neither before nor afterwards."""
+    """Nothing is reported before or after the thread's work."""
     moves: list[float] = []
     with watched(moves.append):
         pass

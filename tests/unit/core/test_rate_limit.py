@@ -115,7 +115,7 @@ def test_sending_is_never_slower_than_the_rate(rate: float, visits: Events) -> N
 
 
 def test_a_lower_rate_factor_takes_longer() -> None:
-    """Half the factor, twice the wait."""
+    """Half the factor doubles the wait."""
     whole, half = Bucket(10), Bucket(10)
     assert whole.take(30, 0.0) == pytest.approx(2.0)
     assert half.take(30, 0.0, 0.5) == pytest.approx(5.0)

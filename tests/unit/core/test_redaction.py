@@ -163,7 +163,7 @@ def test_any_text_can_be_redacted_without_an_event(text: str) -> None:
 
 
 def test_order_numbers_are_hidden_in_a_text_for_all_orders() -> None:
-    """In any form; longer ones first."""
+    """They are hidden in any form, longer ones first."""
     events = [{"orderid": "DEF"}, {"orderid": "ABC-DEF"}, {"orderid": "2"}, {}]
     redacted = Redactor(events).over_numbers("2 sent: ABC-DEF and DEF, not DEFG: None")
     assert redacted == "2 sent: <id> and <id>, not DEFG: None"

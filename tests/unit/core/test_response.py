@@ -307,7 +307,7 @@ def test_413_asks_for_fewer_events_at_once() -> None:
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 501, 502, 503, 504, 520, 599])
 @pytest.mark.parametrize("body", [b"<html>down</html>", b'{"success": true}'])
 def test_a_transient_status_is_retried_later(status: int, body: bytes) -> None:
-    """Whatever the body says."""
+    """The body does not matter."""
     got = verdict(status, body)
 
     assert got.outcome is Outcome.TRANSIENT
@@ -375,7 +375,7 @@ def test_retry_after_applies_to_every_transient_status(status: int) -> None:
 
 
 def test_a_retry_date_without_a_zone_is_utc() -> None:
-    """Whatever the daemon's own zone is."""
+    """The daemon's own zone does not matter."""
     answer = Response(503, {"retry-after": "Fri Nov 20 14:00:30 2026"}, b"")
     now = NOW.astimezone(timezone(timedelta(hours=5)))
 

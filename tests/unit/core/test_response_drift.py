@@ -84,6 +84,6 @@ def test_a_body_of_another_type_is_described_by_its_media_type(
     media=st.text(),
 )
 def test_a_shape_is_short_and_printable(status: int, body: bytes, media: str) -> None:
-    """For any response, since it is logged."""
+    """This holds for any response, since the shape is logged."""
     drift = describe_drift(response(status, body, media))
     assert drift is None or (len(drift) <= MAX_SHAPE and drift.isascii())

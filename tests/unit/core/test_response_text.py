@@ -25,7 +25,7 @@ def test_an_ambiguous_body_is_no_document(body: bytes) -> None:
 
 
 def test_a_document_is_read_with_or_without_its_byte_order_mark() -> None:
-    """With its fractions."""
+    """Fractions of numbers are kept."""
     assert parse(b'{"taken": 1.5}') == {"taken": 1.5}
     assert parse(b'\xef\xbb\xbf{"taken": 2}') == {"taken": 2}
 

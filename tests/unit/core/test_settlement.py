@@ -181,7 +181,7 @@ def test_each_classification_has_its_action(
     action: Action,
     endpoint: str,
 ) -> None:
-    """The table of reactions."""
+    """The cases are the table of reactions."""
     decision = decide(classification, history, 0.5)
     assert (decision.action, decision.endpoint) == (action, endpoint)
 
@@ -232,7 +232,7 @@ def test_an_attempt_that_may_be_accepted_is_uncertain_in_every_case() -> None:
 
 
 def test_retry_after_is_a_lower_bound() -> None:
-    """Even if the drawn wait is shorter."""
+    """The drawn wait may be shorter."""
     throttled = Classification(Outcome.TRANSIENT, retry_after=timedelta(seconds=30))
     assert decide(throttled, EndpointHistory(5, 1), 0.0).endpoint_wait == timedelta(
         seconds=30

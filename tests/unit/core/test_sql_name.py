@@ -42,7 +42,7 @@ LETTERS = st.characters(exclude_characters="\0", codec="ascii")
 
 @given(st.text(LETTERS, min_size=1, max_size=63))
 def test_a_quoted_name_is_read_as_itself(name: str) -> None:
-    """Whatever characters it has."""
+    """This holds for any characters."""
     assert unquoted(quoted(name)) == name
     assert SqlName.parse(str(SqlName("s", name))) == SqlName("s", name)
 

@@ -34,12 +34,12 @@ def texts(script: str) -> list[str]:
     ],
 )
 def test_a_semicolon_in_a_literal_ends_no_statement(statement: str) -> None:
-    """Nor in a quoted name or a comment."""
+    """Nor does one in a quoted name or a comment."""
     assert texts(f"{statement};SELECT 2") == [statement, "SELECT 2"]
 
 
 def test_a_dollar_quoted_text_ends_with_its_own_tag() -> None:
-    """Not with that of a later text."""
+    """A later text's tag does not end it."""
     assert texts("SELECT $$a$$;SELECT $$b$$") == ["SELECT $$a$$", "SELECT $$b$$"]
 
 
@@ -58,7 +58,7 @@ def test_comments_alone_are_no_statement(nothing: str) -> None:
 def test_an_unterminated_text_is_refused_where_it_begins(
     script: str, line: int, words: str
 ) -> None:
-    """And so are commands of psql."""
+    """Commands of psql are refused as well."""
     with pytest.raises(SqlTextError) as refused:
         texts(script)
     assert (refused.value.line, str(refused.value)) == (line, words)

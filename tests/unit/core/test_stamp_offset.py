@@ -127,7 +127,7 @@ def test_a_shift_is_what_the_middle_four_fifths_agree_on(
 
 
 def test_a_shift_needs_three_moments_of_appearance() -> None:
-    """An import appears at one."""
+    """An import appears at one moment."""
     stamps = [-60.0 + n / 100 for n in range(12)]
     assert find_shift(appearances_of(stamps, [0.0] * 6 + [0.1] * 6)) is None
     assert find_shift(appearances_of(stamps, [0.0] * 4 + [0.1] * 4 + [0.2] * 4))

@@ -70,5 +70,5 @@ def test_a_host_name_consists_of_labels(host: str, *, is_name: bool) -> None:
 
 
 def test_a_text_is_shown_in_one_line() -> None:
-    """Invisible characters as their codes."""
+    """Invisible characters are shown as their codes."""
     assert shown("a\nb\u200bc") == "a<U+000A>b<U+200B>c"

@@ -14,7 +14,7 @@ NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
     ("waited", "wait"), [(None, 15), (1, 15), (40, 40), (299, 299), (4000, 300)]
 )
 def test_a_wait_grows_with_the_time_waited(waited: int | None, wait: int) -> None:
-    """From 15 s up to 5 min."""
+    """It grows from 15 s up to 5 min."""
     failed_at = None if waited is None else NOW - timedelta(seconds=waited)
     assert wait_of(failed_at, NOW) == timedelta(seconds=wait)
 

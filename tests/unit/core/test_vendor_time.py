@@ -44,7 +44,7 @@ def test_the_hosts_own_zone_changes_no_time(given: object, written: str) -> None
     "value", [[], 1.5, True, 10**20, Decimal("1E+999999"), Decimal("NaN")]
 )
 def test_an_invalid_time_is_named(value: object) -> None:
-    """Of any type."""
+    """The error quotes a value of any type."""
     with pytest.raises(ValueError, match=re.escape(str(value))):
         vendor_time(value, UTC, NOW)
 

@@ -32,7 +32,7 @@ class Terminal(io.StringIO):
 def test_the_demo_shows_whether_its_daemon_delivers(
     stats: FeedStats, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the reason if it does not."""
+    """If it does not, the screen has the reason."""
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "xterm")
     terminal = Terminal()

@@ -97,7 +97,7 @@ def test_an_invalid_value_does_not_stop_other_checks(tmp_path: Path) -> None:
 def test_a_password_in_the_file_requires_restricted_permissions(
     tmp_path: Path, mode: int, code: str
 ) -> None:
-    """It is never shown."""
+    """The finding does not show the password."""
     text = GOOD.replace("dbname", "password=hunter2 dbname")
     found = check_files(write(tmp_path, text, mode))
     assert code in found

@@ -89,7 +89,7 @@ def test_hours_are_labelled_at_round_times() -> None:
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=60))
 def test_bars_stay_within_their_plot_and_interval(values: list[int]) -> None:
-    """And a value above 0 is visible."""
+    """A value above 0 is visible."""
     if not any(values):
         return
     made = plot(*values)
@@ -131,7 +131,7 @@ def test_lines_stay_within_their_plot_and_keep_gaps(
      (9000, "2.5 h"), (1e8, "1,157.4 d")],
 )  # fmt: skip
 def test_durations_have_a_suitable_unit(seconds: float, words: str) -> None:
-    """With two significant digits."""
+    """They have two significant digits."""
     assert duration(seconds) == words
 
 
@@ -179,7 +179,7 @@ def test_the_page_allows_only_its_own_style() -> None:
 
 
 def test_the_page_of_an_empty_ledger_is_short_and_gives_the_next_step() -> None:
-    """No empty plots."""
+    """The page has no empty plots."""
     page = made(figures(orders=0))
     assert "No order was confirmed" in page
     assert "syncd run" in page

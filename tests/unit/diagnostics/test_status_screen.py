@@ -125,7 +125,7 @@ def words(text: str) -> str:
 @pytest.mark.parametrize("width", [40, 80, 120])
 @pytest.mark.parametrize("facts", [WELL, TROUBLED])
 def test_no_line_is_wider_than_the_terminal(facts: FeedStatus, width: int) -> None:
-    """The verdict is first at any width."""
+    """At any width the verdict is first."""
     history = History(2.0)
     for _ in range(500):
         history.add(facts)
@@ -180,7 +180,7 @@ def test_daemons_are_shown(members: list[InstanceInfo], text: str) -> None:
 
 
 def test_an_unusable_slot_is_shown() -> None:
-    """Instead of its size."""
+    """The reason replaces the slot's size."""
     lost = Stream("there is none", None, None, None, None)
     facts = replace(WELL, slow=replace(SLOW, stream=lost))
     assert "slot unusable: there is none" in words(shown(facts, Health([])))

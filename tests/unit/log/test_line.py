@@ -134,7 +134,7 @@ def _raised(error: Exception) -> Exception:
 
 @given(HOSTILE)
 def test_a_crash_is_one_line_without_the_errors_message(value: object) -> None:
-    """And without a local variable."""
+    """Values of local variables are not logged either."""
     canary = "canary of a value"
     with written() as stream:
         log.report_crash(log.Log("shop"), _raised(ValueError(value, canary)))
@@ -216,7 +216,7 @@ def test_every_line_names_its_instance_and_run() -> None:
 
 
 def test_the_run_has_systemds_invocation_id() -> None:
-    """If INVOCATION_ID is valid."""
+    """INVOCATION_ID is used if it is valid."""
     given_by_systemd = "0123456789abcdef0123456789abcdef"
     assert run_id({"INVOCATION_ID": given_by_systemd}) == given_by_systemd
     assert run_id({"INVOCATION_ID": 'x","level":"info'}) != 'x","level":"info'

@@ -150,7 +150,7 @@ def test_a_status_of_a_line_is_no_step_of_the_order() -> None:
 
 
 def test_values_are_described_and_not_stored() -> None:
-    """As shares of what they look like."""
+    """The description has shares of what the values look like."""
     facts = facts_of(["a@example.com", "b@example.com", None, ""])
     assert (facts.filled, facts.emails, facts.distinct) == (0.5, 1.0, 1.0)
     assert facts_of(["eur", "USD"]).currencies == 1.0
@@ -180,21 +180,21 @@ def test_a_plain_schema_is_sure_except_for_what_is_undeclared() -> None:
 
 
 def test_a_reference_whose_values_are_not_found_is_dropped() -> None:
-    """Whatever the names suggest."""
+    """The names alone do not make it one."""
     strange = [{**row, "order_id": f"9{row['order_id']}"} for row in LINE_ROWS]
     made = drafted({"orders": ORDER_ROWS, "order_items": strange}, ORDERS, LINES)
     assert made.choice("lines").certainty is Certainty.GAP
 
 
 def test_a_price_that_does_not_sum_up_is_not_sure() -> None:
-    """Whether it includes tax is unknown."""
+    """It is unknown whether such a price includes tax."""
     rows = [{**row, "price": "0.10"} for row in LINE_ROWS]
     made = drafted({"orders": ORDER_ROWS, "order_items": rows}, ORDERS, LINES)
     assert made.choice("products.price").certainty is not Certainty.SURE
 
 
 def test_two_equally_likely_columns_are_uncertain() -> None:
-    """Unless they have the same values."""
+    """They are certain if they have the same values."""
     both = table(
         "orders", "id:id email:text contact_email:text total:money paid_at:time"
     )
