@@ -121,6 +121,9 @@ def _oddities(settings: Settings, result: TrialResult) -> Iterator[str]:
     if ratio := survey.unit():
         lines = f"{ratio:.3g} times its lines (price times quantity)"
         yield f"  totalvalue is {lines}: are both in the same unit, or is one in cents?"
+    if negative := survey.left_out.get("totalvalue: it is negative"):
+        where = _where(negative)
+        yield f"  totalvalue is negative {where}: are refunds listed as orders?"
     yield from _odd_times(result)
     if result.repeated[0]:
         orders, key = result.repeated

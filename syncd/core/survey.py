@@ -41,7 +41,7 @@ class Survey:
         events: By key, of those.
         waiting: What is still missing, for orders that would be waited for.
         refused: Why others would be rejected.
-        left_out: Details that orders would be sent without: `field reason`.
+        left_out: Details that orders would be sent without: `field: it reason`.
         padded: Fields with blanks around, which are cut off.
         rounded: Amounts with more digits than their currency has.
     """
@@ -71,7 +71,7 @@ class Survey:
             event = made.event
             self.events[key] = event
             for detail in dict.fromkeys(made.left_out):
-                _count(self.left_out, f"{detail.field} {detail.reason}", key)
+                _count(self.left_out, f"{detail.field}: it {detail.reason}", key)
             self._compare(key, row, event)
         elif isinstance(made, Incomplete):
             _count(self.waiting, made.reason, key)

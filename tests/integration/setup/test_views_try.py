@@ -163,6 +163,16 @@ def test_unusual_values_are_reported(shop: Shop, attempt: Try) -> None:
     assert "totalvalue is 100 times its lines" in out
 
 
+def test_refunds_among_the_orders_are_reported(shop: Shop, attempt: Try) -> None:
+    """A total that is negative is not sent, and may be none of an order."""
+    shop.confirm(2)
+    columns = COLUMNS.replace("total AS totalvalue", "-5 AS totalvalue")
+    out = attempt(views(columns=columns)).stdout
+    assert "2 orders sent without totalvalue: it is negative, for example" in out
+    assert "totalvalue is negative in 2 orders, for example" in out
+    assert "are refunds listed as orders?" in out
+
+
 def test_the_difference_to_the_existing_views_is_reported(
     shop: Shop, attempt: Try
 ) -> None:

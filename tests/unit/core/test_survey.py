@@ -59,7 +59,7 @@ def test_spaces_and_excess_digits_are_counted_once_for_an_order() -> None:
         "products.price": (1, "k1"),
     }
     assert {name: t.key for name, t in found.left_out.items()} == {
-        "totalvalue is not a usable number": "k2"
+        "totalvalue: it is not a usable number": "k2"
     }
 
 
