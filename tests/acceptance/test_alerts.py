@@ -40,7 +40,7 @@ def dashboard_expressions() -> list[str]:
 
 @pytest.mark.parametrize("alert", [r["alert"] for r in RULES if "alert" in r])
 def test_every_alert_has_a_firing_and_a_quiet_test(alert: str) -> None:
-    """In the shipped unit tests, which promtool runs."""
+    """Promtool runs both in the shipped unit tests."""
     fires = {bool(expected["exp_alerts"]) for expected in expectations(alert)}
     assert fires == {True, False}, f"{alert}: add what is missing to alerts_test.yml"
 
@@ -84,7 +84,7 @@ def test_alerts_and_dashboard_use_only_metrics_of_mtail() -> None:
 
 
 def test_every_expression_of_the_dashboard_is_valid_promql(tmp_path: Path) -> None:
-    """With Grafana's variables filled in; promtool reads them as rules."""
+    """Promtool reads them as rules, with Grafana's variables filled in."""
     rules = [
         {
             "record": f"panel:{number}",

@@ -57,7 +57,7 @@ def unstarted(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
 def test_a_backfill_starts_a_feed_that_was_never_started(
     shop: Shop, sandbox: Sandbox, unstarted: Path, verb: tuple[str, ...]
 ) -> None:
-    """With the watermark at now: past orders are left to the backfill."""
+    """The watermark starts at now: past orders are left to the backfill."""
     done = syncd(*verb, "--yes", "--config", unstarted)
     assert done.returncode == 0, done.stderr
     assert "feed 'shop' was never started: it starts with this" in done.stderr
@@ -96,7 +96,7 @@ def test_a_first_backfill_that_a_start_would_refuse_is_refused(
 
 
 def test_the_plan_is_available_as_json(shop: Shop, past_config: Path) -> None:
-    """With the same figures; nothing is started without --yes."""
+    """The figures are the same; nothing is started without --yes."""
     arguments = ("backfill", *FROM, "--json", "--config", past_config)
     facts = json.loads(syncd(*arguments, "--dry-run").stdout)
     assert (facts["confirmed"], facts["orders"], facts["backfill"]) == (40, 40, None)
@@ -173,7 +173,7 @@ def test_colours_are_not_used_where_unwanted(past_config: Path) -> None:
 def test_a_backfill_is_watched_and_listed_to_its_end(
     shop: Shop, sandbox: Sandbox, past_config: Path
 ) -> None:
-    """As lines without a terminal, as a bar on one."""
+    """The watch prints lines without a terminal, and a bar on one."""
     started = syncd("backfill", *FROM, "--yes", "--config", past_config)
     assert "no daemon runs now, `syncd run` begins with it" in started.stdout
     for columns in ("40", "80"):
@@ -236,7 +236,7 @@ def test_an_adopted_range_is_never_sent_unless_resent(
 def test_preview_shows_an_event_as_a_backfill_sends_it(
     shop: Shop, past_config: Path
 ) -> None:
-    """Without the fields of the customer's profile."""
+    """The event lacks the fields of the customer's profile."""
     shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
         "'W-' || id AS orderid, email, 'EUR' AS currency, total AS totalvalue, "
@@ -277,7 +277,7 @@ def test_preview_shows_an_event_as_a_backfill_sends_it(
 def test_invalid_input_is_reported_in_one_line_and_changes_nothing(
     shop: Shop, past_config: Path, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
-    """With the next step, and the exit code of its kind."""
+    """The line has the next step; the exit code is that of the error's kind."""
     done = syncd(*arguments, "--config", past_config)
     assert done.returncode == code, done.stderr
     assert words in done.stderr

@@ -76,7 +76,7 @@ def test_nothing_is_posted(sold_config: Path, sandbox: Sandbox) -> None:
 
 
 def test_json_has_codes_and_sections_in_order(sold_config: Path) -> None:
-    """In the form that docs/check.md promises."""
+    """Its form is that of docs/check.md."""
     found = json.loads(syncd("check", "--json", "--config", sold_config).stdout)
     fields = ["code", "subject", "message", "next_step", "severity", "section"]
     assert all(list(finding) == fields for finding in found)

@@ -105,7 +105,7 @@ def test_resetting_the_watermark_sends_initial_orders(
 def test_preview_prints_the_event_and_sends_nothing(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """By key and by public number; for an unsendable order it prints the reason."""
+    """It finds an order by key or number; an unsendable one has a reason."""
     shop.confirm(1)
     shop.sql(
         "INSERT INTO orders (confirmed_at, products) VALUES (now(), "
@@ -151,7 +151,7 @@ def test_a_rejected_order_is_listed_explained_and_retried(
 def test_explain_gives_the_reason_why_an_order_was_not_sent(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Not confirmed, too early, with receipts and possible repeats, or unknown."""
+    """It covers unconfirmed, early, repeated and unknown orders."""
     shop.sql("INSERT INTO orders (confirmed_at) VALUES (now() - interval '1 day'), "
              "(NULL)")  # fmt: skip
     config = shop.configure(tmp_path, sandbox.endpoint)

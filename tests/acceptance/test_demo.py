@@ -90,7 +90,7 @@ def test_a_stop_signal_ends_the_demo_with_its_figures(demo: list[str]) -> None:
 
 
 def test_the_commands_that_the_demo_suggests_work(demo: list[str]) -> None:
-    """From another terminal, with its configuration; check finds no error."""
+    """They run in another terminal with the demo's configuration."""
     with subprocess.Popen(
         [*demo, "--rate", "20"], stdout=subprocess.PIPE, text=True
     ) as running:

@@ -137,14 +137,14 @@ def runner(server: Cluster, tmp_path: Path) -> Iterator[PageRunner]:
 
 
 def test_every_command_prints_what_its_page_shows(runner: PageRunner) -> None:
-    """In the page's order; figures and times may differ."""
+    """They run in the page's order; figures and times may differ."""
     for step in steps():
         came = runner.run(step)
         assert step.pattern().match(came), f"$ {step.command}\n{came}"
 
 
 def test_the_page_has_the_important_commands() -> None:
-    """From detection to the delivered order, for both kinds of shop."""
+    """They range from detection to the delivered order, for both kinds of shop."""
     commands = [step.command for step in steps()]
     for words in ("views detect", "views draft", "views try", "views apply",
                   "init", "install", "check", "backfill", "run", "status"):  # fmt: skip

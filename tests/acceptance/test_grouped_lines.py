@@ -39,7 +39,7 @@ def events(text: str, name: str) -> list[dict[str, Any]]:
 def test_rejected_orders_of_a_batch_have_a_line_for_each_reason(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """With its number of orders and one of them; the valid order is sent."""
+    """A line has the number of orders and one of them; the valid order is sent."""
     config = shop.configure(tmp_path, sandbox.endpoint, batch_size=100)
     assert syncd("run", "--once", "--config", config).returncode == 0
     shop.sql(FAULTY)

@@ -60,7 +60,7 @@ def objects_left(shop: Shop) -> list[tuple[object, ...]]:
 
 
 def test_triggers_are_installed_and_removed(shop: Shop, syncd: Syncd) -> None:
-    """On orders and payments of one shop; the removal leaves nothing behind."""
+    """They are on orders and payments; the removal leaves nothing behind."""
     shop.sql('CREATE TABLE "Pay.ments" ("Order" int, state text)')
     tables = ("--listen", "public.orders:id", "--listen", '"Pay.ments":"Order"')
     printed = syncd("install", "--as", shop.owner, *tables, "--print").stdout
@@ -202,7 +202,7 @@ def test_a_column_with_other_values_than_keys_is_refused(
 
 
 def test_a_column_without_any_key_is_refused(shop: Shop, syncd: Syncd) -> None:
-    """Whether the views read the table or not; drafts alone are no reason."""
+    """It does not matter whether the views read the table; drafts are no reason."""
     shop.confirm(20)
     shop.sql("CREATE TABLE payments (id int, order_id int);"
              "INSERT INTO payments SELECT n + 1000, n FROM generate_series(1, 20) n;"
@@ -285,7 +285,7 @@ def test_check_reports_what_the_triggers_miss(shop: Shop, syncd: Syncd) -> None:
 
 
 def test_faults_and_outbox_rows_are_shown(shop: Shop, syncd: Syncd) -> None:
-    """By `status` and by `check`; installing again resets the count."""
+    """Both `status` and `check` show them; installing again resets the count."""
     assert "capture" not in syncd("status").stderr
     shop.listen("orders:id")
     syncd("run", "--once")

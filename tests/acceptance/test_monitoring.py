@@ -71,7 +71,7 @@ def test_the_metrics_count_attempts_as_the_ledger_does(
 def test_the_gauges_have_the_values_of_the_last_heartbeat(
     recorded: RecordedLog, scraped: Metrics
 ) -> None:
-    """And these are correct: they are compared with the ledger."""
+    """The values are correct: they are compared with the ledger."""
     beat = recorded.events("heartbeat")[-1]
     held = recorded.facts["held"]
     assert (beat["held"], beat["uncertain"], beat["rejected"]) == (held, held, 2)
@@ -195,7 +195,7 @@ def test_the_shipped_unit_serves_the_metrics(
 def test_lnav_reads_the_log_and_counts_in_it(
     recorded: RecordedLog, tmp_path: Path
 ) -> None:
-    """With SQL over the lines, by the shipped format."""
+    """The shipped format allows SQL over the lines."""
     formats = tmp_path / "formats" / "syncd"
     formats.mkdir(parents=True)
     (formats / "syncd.json").write_text((MONITORING / "syncd.lnav.json").read_text())

@@ -129,7 +129,7 @@ def run_everything(shop: Shop, sandbox: Sandbox, config: Path, log: Path) -> lis
 def test_no_canary_is_stored_or_printed(
     shop: Shop, keyed_sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """In no table, log line or file of the daemon, and in no command's output."""
+    """No table, log line, file of the daemon or command's output has one."""
     shop.sql(VIEW)
     shop.sql(f"GRANT SELECT ON syncd.purchases TO {shop.role}")
     shop.listen()

@@ -217,7 +217,7 @@ def test_a_rejected_order_is_shown_with_its_attempts_and_the_next_step(
 def test_uncertain_orders_are_listed_resent_and_discarded(
     holding_command_line: CommandLine, sandbox: Sandbox
 ) -> None:
-    """By key or all; after a resend Squeezely has each of those twice."""
+    """They are chosen by key or all; after a resend Squeezely has each twice."""
     sandbox.fail("accept-then-drop", times=1)
     holding_command_line.shop.confirm(3)
     assert holding_command_line.run_once() == 0

@@ -101,7 +101,7 @@ def test_a_long_transaction_holds_the_watermark_and_is_named(
 def test_a_prepared_transaction_that_holds_the_watermark_is_named(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """By its name for ROLLBACK PREPARED, not by any running session."""
+    """Its name is that for ROLLBACK PREPARED, not a running session's."""
     config = shop.configure(tmp_path, "http://127.0.0.1:1/track")
     assert syncd("run", "--once", "--config", config).returncode == 0
     with psycopg.connect(shop.owner, autocommit=True) as session:
@@ -118,7 +118,7 @@ def test_a_prepared_transaction_that_holds_the_watermark_is_named(
 
 
 def test_a_held_feed_continues_after_sighup(shop: Shop, tmp_path: Path) -> None:
-    """Without waiting for the next probe, and without a restart."""
+    """It waits neither for the next probe nor for a restart."""
     with Sandbox() as sandbox:
         config = shop.configure(tmp_path, sandbox.endpoint)
         log = config.with_suffix(".log")

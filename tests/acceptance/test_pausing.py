@@ -125,7 +125,7 @@ def test_a_pause_of_an_idle_daemon_is_logged_once(
 def test_after_a_pause_of_capture_everything_is_captured(
     shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
 ) -> None:
-    """Also after kill -9; what the ledger has is sent meanwhile."""
+    """This holds after kill -9; what the ledger has is sent meanwhile."""
     if capture == "listen":
         shop.listen("orders:id")
     config = shop.configure(tmp_path, sandbox.endpoint, {"capture": capture})

@@ -64,7 +64,7 @@ def test_reconcile_prints_a_sentence_and_exits_by_missing_orders(
 def test_an_unexplained_order_makes_the_feed_degraded(
     shop: Shop, old_config: Path
 ) -> None:
-    """By the result of the last reconciliation."""
+    """The last reconciliation decides."""
     assert syncd("status", "--config", old_config).returncode == 0
     shop.delete("batch")
     assert syncd("reconcile", "--config", old_config).returncode == 1
@@ -124,7 +124,7 @@ def events(log: Path, name: str) -> list[dict[str, object]]:
 def test_the_daemon_finds_and_sends_what_capture_missed(
     shop: Shop, sandbox: Sandbox, old_config: Path
 ) -> None:
-    """By itself, also after restarts; the heartbeat reports it."""
+    """It reconciles by itself, also after restarts; the heartbeat reports it."""
     confirm_unseen(shop, "90 minutes")
     log = old_config.with_suffix(".log")
     daemon = shop.start(old_config)

@@ -92,7 +92,7 @@ def test_unusable_settings_are_refused_and_the_old_ones_stay(
 
 
 def test_a_rotated_key_is_read_from_its_file(supervised: SupervisedDaemon) -> None:
-    """And what the old key had held is retried at once."""
+    """What the old key had held is retried at once."""
     key = supervised.folder / "api-key"
     key.write_text("an-old-key")
     supervised.configure(api_key_file=str(key))

@@ -56,7 +56,7 @@ def test_the_page_is_replaced_atomically_and_readable_for_all(
 def test_json_has_the_same_figures_as_the_page(
     reported_config: Path, tmp_path: Path
 ) -> None:
-    """With or without a page; times and intervals are equal."""
+    """It has them with or without a page; times and intervals are equal."""
     options = (
         "--from",
         "2026-01-04",
@@ -100,7 +100,7 @@ def test_an_impossible_report_is_refused_in_one_line(
     words: str,
     code: int,
 ) -> None:
-    """With the next step; nothing is left behind."""
+    """The line has the next step; nothing is left behind."""
     folder = tmp_path / "out"
     folder.mkdir()
     given = [each.replace("{folder}", str(folder)) for each in arguments]

@@ -68,7 +68,7 @@ def running(shop: Shop, tmp_path: Path) -> Iterator[RunningDaemon]:
 def test_orders_are_sent_strictly_in_the_order_of_confirmation(
     running: RunningDaemon, trouble: tuple[str, dict[str, object]]
 ) -> None:
-    """Also those behind a failing batch: they wait for it."""
+    """Orders behind a failing batch wait for it."""
     name, options = trouble
     running.run(batch_size=5)
     running.sandbox.fail(name, times=3, **options)
@@ -151,7 +151,7 @@ def test_a_daemon_that_stops_over_a_broken_view_leaves_no_uncertainty(
 def test_run_once_over_a_broken_view_leaves_no_uncertainty(
     running: RunningDaemon,
 ) -> None:
-    """As from cron; meanwhile commands for waiting orders work."""
+    """It runs as from cron; meanwhile commands for waiting orders work."""
     config = running.shop.configure(
         running.folder, running.sandbox.endpoint, on_uncertain="hold"
     )
@@ -180,7 +180,7 @@ def test_run_once_over_a_broken_view_leaves_no_uncertainty(
 
 
 def test_a_migration_may_change_the_type_of_the_key(running: RunningDaemon) -> None:
-    """As to bigint, before the numbers run out: larger keys fit afterwards."""
+    """After a change to bigint, larger keys fit."""
     shop = running.shop
     shop.sql("DROP VIEW syncd.purchases, syncd.confirmed_orders; "
              "ALTER TABLE orders ALTER id TYPE integer")  # fmt: skip

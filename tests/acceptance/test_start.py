@@ -128,7 +128,7 @@ def test_an_invalid_proxy_address_is_refused_at_once(
     monkeypatch: pytest.MonkeyPatch,
     proxy: str,
 ) -> None:
-    """Not at the first order; by its code, and without the login in it."""
+    """The start fails, not the first order; the login is not shown."""
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, proxy)
     for name in ("NO_PROXY", "no_proxy"):
@@ -317,7 +317,7 @@ def test_a_ca_file_without_certificates_is_refused(
 def test_a_state_file_that_cannot_be_written_stops_no_start(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """As on a full disk: it only records that this host serves the feed."""
+    """On a full disk only the record that this host serves the feed is lost."""
     with Sandbox() as sandbox:
         config = shop.configure(tmp_path, sandbox.endpoint)
         assert syncd("run", "--once", "--config", config).returncode == 0

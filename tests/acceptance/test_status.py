@@ -62,7 +62,7 @@ TYPES: Mapping[str, Callable[[object], bool]] = {
 def test_the_documentation_describes_every_field_and_its_type(
     shop: Shop, served_config: Path
 ) -> None:
-    """In the order of the JSON document; also the fields of lists and objects."""
+    """It has the document's order, and the fields of lists and objects."""
     lower, upper = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
     shop.insert("backfill", feed_id=1, lower_at=lower, upper_at=upper, reached_at=lower)
     syncd("reconcile", "--config", served_config)
@@ -133,7 +133,7 @@ def test_a_monitor_gets_one_line(shop: Shop, served_config: Path) -> None:
 
 
 def test_an_unreachable_database_is_down(tmp_path: Path) -> None:
-    """On the screen, in the document, in the line; other commands exit with 69."""
+    """Screen, document and line show it; other commands exit with 69."""
     config = tmp_path / "syncd.toml"
     config.write_text(
         '[source]\ndsn = "host=/nowhere dbname=shop"\n[squeezely]\naccount = "A"'

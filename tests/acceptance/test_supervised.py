@@ -53,7 +53,7 @@ def test_the_daemon_reports_from_ready_to_stopping(
 
 
 def test_a_reload_is_reported_with_its_time(supervised: SupervisedDaemon) -> None:
-    """In one datagram, as Type=notify-reload requires; then ready again."""
+    """It is one datagram, as Type=notify-reload requires; then ready again."""
     daemon = supervised.run()
     before = time.monotonic_ns() // 1000
     supervised.reload(daemon)

@@ -110,7 +110,7 @@ def test_a_removed_feed_can_be_installed_again_on_this_host(
 def test_state_files_elsewhere_are_named(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """As for an administrator, who lacks the unit's environment."""
+    """An administrator lacks the unit's environment."""
     config = shop.configure(tmp_path, sandbox.endpoint)
     kept = f'state_directory = "{tmp_path}"'
     assert kept in config.read_text()

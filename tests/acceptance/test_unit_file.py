@@ -46,7 +46,7 @@ def test_systemd_accepts_the_unit_without_warnings(unit: Path) -> None:
 
 @WITH_SYSTEMD
 def test_the_units_exposure_stays_low(unit: Path) -> None:
-    """At most 1.5 of 10, as `systemd-analyze security` scores it."""
+    """The score of `systemd-analyze security` is at most 1.5 of 10."""
     done = analyze("security", "--offline=true", "--threshold=15", unit)
     assert done.returncode == 0, done.stdout
 

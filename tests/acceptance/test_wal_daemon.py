@@ -183,7 +183,7 @@ def test_a_server_with_a_wrong_setting_is_waited_for(
     *,
     is_running: bool,
 ) -> None:
-    """At a start or while reading; `status` names it, then the feed continues."""
+    """The feed waits at a start or while reading; `status` names the setting."""
     config = configured(wal_shop, tmp_path, sandbox)
     install(wal_shop, config)
     assert syncd("run", "--once", "--config", config).returncode == 0
@@ -253,7 +253,7 @@ def test_a_feed_that_temporarily_cannot_replicate_waits(
     *,
     is_running: bool,
 ) -> None:
-    """At a start or while reading: `status` reports it, then it follows again."""
+    """It waits at a start or while reading: `status` reports it."""
     config = configured(wal_shop, tmp_path, sandbox)
     install(wal_shop, config)
     assert syncd("run", "--once", "--config", config).returncode == 0
@@ -292,7 +292,7 @@ def test_a_feed_that_temporarily_cannot_replicate_waits(
 def test_a_first_start_on_an_unsuitable_server_is_refused(
     tmp_path: Path, sandbox: Sandbox, settings: dict[str, str], words: str
 ) -> None:
-    """By check as by the daemon, with the setting and its value."""
+    """Both check and the daemon name the setting and its value."""
     with cluster({**WAL_SETTINGS, **settings}) as unfit:
         unfit.sql("CREATE DATABASE shop")
         shop = Shop.open(unfit.dsn("shop"))

@@ -80,7 +80,7 @@ def stamp_findings(config: Path) -> set[str]:
 def test_without_a_zone_the_daemon_does_not_start(
     zoneless_shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
 ) -> None:
-    """As `check` reports; and `status` gives the reason."""
+    """The exit code is that of `check`; `status` gives the reason."""
     config = zoneless_shop.configure(tmp_path, sandbox.endpoint, {"capture": capture})
     assert syncd("run", "--once", "--config", config).returncode == 78
     assert syncd("check", "--config", config).returncode == 78
@@ -124,7 +124,7 @@ def test_a_wrong_zone_is_reported_with_the_matching_one(
 def test_the_right_zone_raises_no_alarm(
     zoneless_shop: Shop, sandbox: Sandbox, tmp_path: Path, capture: str
 ) -> None:
-    """However long the daemon runs."""
+    """The running time of the daemon does not matter."""
     reading = {"capture": capture, "time_zone": "UTC"}
     config = zoneless_shop.configure(tmp_path, sandbox.endpoint, reading)
     daemon = zoneless_shop.start(config, program=WATCHFUL)

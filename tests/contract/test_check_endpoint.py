@@ -162,7 +162,7 @@ def test_each_kind_of_bad_certificate_is_distinguished(
 def test_a_self_signed_certificate_is_untrusted(
     tmp_path: Path, server_of: Opener
 ) -> None:
-    """As of an intercepting proxy; squeezely.ca_file is the fix."""
+    """Intercepting proxies have such certificates; squeezely.ca_file is the fix."""
     certificate = issue(tmp_path)
     own = Certificate(certificate.authority, tmp_path / "ca.key", certificate.authority)
     found = findings_of(tmp_path, f"https://127.0.0.1:{server_of(own).port}/")
@@ -231,7 +231,7 @@ def test_a_proxy_receives_only_a_connect_request(
 def test_a_refusing_or_unsupported_proxy_is_reported(
     tmp_path: Path, server_of: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With its status; a proxy of another kind is left to `syncd verify`."""
+    """The finding has its status; another kind is left to `syncd verify`."""
     proxy = server_of(answer=b"HTTP/1.1 407 Login first\r\n\r\n")
     monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}")
     found = findings_of(tmp_path, "https://127.0.0.1:1/")

@@ -152,7 +152,7 @@ def test_no_body_is_kept_with_a_bound_of_zero() -> None:
 
 
 def test_without_a_timestamp_the_time_of_receipt_is_shown() -> None:
-    """In Amsterdam time; the API's replaces a front-end time."""
+    """It is shown in Amsterdam time; the API's replaces a front-end time."""
     book = ReceivedEvents()
     book.receive_frontend(event(), AT)
     first = book.purchase("W-1")

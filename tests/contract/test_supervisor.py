@@ -75,7 +75,7 @@ def test_a_missing_supervisor_stops_nothing(address: str) -> None:
 
 
 def test_a_component_that_reports_progress_is_never_overdue() -> None:
-    """As a reconciliation of millions of orders does with each statement."""
+    """A reconciliation of millions of orders reports at each statement."""
     made = Watchdog(step_seconds=0.2)
     with made.work("reconcile"):
         for _ in range(8):

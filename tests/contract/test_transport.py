@@ -201,7 +201,7 @@ def test_a_slow_peer_is_disconnected_at_the_deadline(
     sent: bool,
     is_secret: bool,
 ) -> None:
-    """In any part of the exchange; once a byte was sent it may have been accepted."""
+    """Once a byte was sent, the request may have been accepted."""
     stage = ScriptedServer(play, tls if is_secret else None)
     scheme = "https" if is_secret else "http"
     endpoint = f"{scheme}://127.0.0.1:{stage.port}/"

@@ -59,7 +59,7 @@ def test_two_daemons_share_the_work_and_repeat_nothing(
 def test_a_killed_daemons_claim_is_taken_over_by_another(
     shop: Shop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """At once: its lock is free and its process is gone; the repeat is counted."""
+    """Its lock is free and its process is gone; the repeat is counted."""
     config = shop.configure(tmp_path, sandbox.endpoint, timeout="30s")
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
     first = shop.start(config, log=logs[0])

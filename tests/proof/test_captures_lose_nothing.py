@@ -48,7 +48,7 @@ def survive(world: World, capture: str, *disasters: str) -> None:
 def test_a_capture_on_a_standby_loses_nothing(
     standby_world: World, capture: str
 ) -> None:
-    """Also while the standby lags, with its replay paused and resumed."""
+    """The standby lags, with its replay paused and resumed."""
     fail_on_loss(search(standby_world, ON_STANDBY[capture], examples=5, seed=SEED))
 
 

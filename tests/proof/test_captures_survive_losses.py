@@ -47,7 +47,7 @@ def test_a_lost_server_loses_no_order(loss: str, capture: str) -> None:
 def test_a_server_lost_between_any_two_steps_loses_no_order(
     loss: str, capture: str
 ) -> None:
-    """From before the first statement of a cycle until after the last."""
+    """The steps range from the start of a cycle until after its end."""
     run(loss, capture, range(STEPS))
 
 

@@ -28,7 +28,7 @@ def empty_box(tmp_path: Path) -> Iterator[Machine]:
 def test_the_package_is_set_up_upgraded_removed_and_purged(
     deb: Path, empty_box: Machine, tmp_path: Path
 ) -> None:
-    """As its README describes; an operator's files survive everything but a purge."""
+    """Its README describes it; an operator's files survive all but a purge."""
     empty_box.install(deb)
     assert_installed(empty_box)
     follow_readme(empty_box)

@@ -78,7 +78,7 @@ def test_a_suspended_process_is_restarted_by_the_watchdog(serving_box: Machine) 
 
 
 def test_a_stop_finishes_the_request_in_flight(serving_box: Machine) -> None:
-    """Also beyond TimeoutStopSec: the daemon extends the limit."""
+    """The daemon extends the limit beyond TimeoutStopSec."""
     serving_box.drop_in(UNIT, "[Service]\nTimeoutStopSec=1s\n")
     serving_box.fail("latency", seconds=4)
     orders = serving_box.confirm(1)

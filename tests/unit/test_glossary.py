@@ -99,7 +99,7 @@ def refused() -> dict[str, str]:
 
 
 def test_no_name_has_a_word_that_the_glossary_refuses() -> None:
-    """Of public names, and of every identifier in the packages that process orders."""
+    """Public names are read, and all identifiers in packages that process orders."""
     kinds = refused()
     found = {
         (kind, name)

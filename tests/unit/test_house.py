@@ -227,7 +227,7 @@ def test_the_first_screen_of_the_readme_has_the_essentials() -> None:
 
 
 def test_properties_use_the_same_examples_in_each_run() -> None:
-    """Unless others are requested: no default run fails by chance."""
+    """No run fails by chance unless other examples are requested."""
     if "SYNCD_TEST_EXAMPLES" not in os.environ:
         assert settings.default is not None
         assert settings.default.derandomize
@@ -241,7 +241,7 @@ def test_properties_use_the_same_examples_in_each_run() -> None:
 
 
 def test_every_server_encoding_can_store_our_sql() -> None:
-    """Also one without ellipsis and euro sign."""
+    """Some encodings have no ellipsis and no euro sign."""
     folders = ROOT / "sql", ROOT / "syncd" / "postgres" / "queries"
     files = [file for folder in folders for file in folder.rglob("*.sql")]
     assert {folder for folder in folders if not any(folder.rglob("*.sql"))} == set()
@@ -268,7 +268,7 @@ def calls() -> list[ast.Call]:
 
 
 def test_the_listing_shows_the_path_of_an_order() -> None:
-    """In at most 16 entries; there are no helper files beside the tests' folders."""
+    """It has at most 16 entries; no helper files lie beside the tests' folders."""
     entries = {path.name for path in (ROOT / "syncd").iterdir()} - {"__pycache__"}
     assert len(entries) <= 16
     assert {"capture", "ledger", "delivery"} <= entries

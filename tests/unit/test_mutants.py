@@ -16,7 +16,7 @@ def test_a_mutant_is_identified_by_the_line_it_changes() -> None:
 
 
 def test_survivors_and_listed_mutants_must_agree() -> None:
-    """In both directions: an obsolete reason has to go."""
+    """An obsolete reason is reported as well."""
     assert faults({"a", "b"}, {"b", "c"}) == [
         "survived, not named: a",
         "named, but caught: c",

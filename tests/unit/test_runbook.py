@@ -63,7 +63,7 @@ def test_a_section_answers_the_four_questions(title: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_its_commands_exist(command: str) -> None:
-    """With the options that it names; capitals stand for a value."""
+    """Their options exist, too; capitals stand for a value."""
     group: click.Command = cli
     words = shlex.split(command)[1:]
     while words and isinstance(group, click.Group):

@@ -183,7 +183,7 @@ def test_a_backfill_probes_a_hold_when_every_live_batch_was_refused(
 
 
 def test_past_events_omit_the_profile(harness: BackfillHarness) -> None:
-    """Unless it was requested; a live event has all fields."""
+    """A request can include it; a live event has all fields."""
     harness.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key, "
         "'W-' || id AS orderid, email, 'EUR' AS currency, total AS totalvalue, "
@@ -242,7 +242,7 @@ def test_a_rejected_past_order_is_retried_as_a_past_one(
 def test_a_paused_backfill_sends_nothing_until_resumed(
     harness: BackfillHarness,
 ) -> None:
-    """Not even captured orders; another backfill continues meanwhile."""
+    """Captured orders wait too; another backfill continues meanwhile."""
     orders = insert_past_orders(harness.shop, 20)
     number = harness.start(upper=25)
     harness.loop.step()
@@ -260,7 +260,7 @@ def test_a_paused_backfill_sends_nothing_until_resumed(
 def test_a_cancelled_backfill_releases_what_was_not_sent(
     harness: BackfillHarness,
 ) -> None:
-    """As if it had never been requested; a later backfill captures it."""
+    """A later backfill captures the released orders."""
     orders = insert_past_orders(harness.shop, 30)
     number = harness.start()
     harness.loop.step()
@@ -405,7 +405,7 @@ def test_each_state_is_logged_once(harness: BackfillHarness) -> None:
 def test_delivered_orders_are_sent_again_only_on_request(
     harness: BackfillHarness,
 ) -> None:
-    """With the reason in the history; counted apart from possible repeats."""
+    """The history has the reason; they are counted apart from possible repeats."""
     orders = insert_past_orders(harness.shop, 8)
     harness.start()
     harness.finish_backfills()
@@ -443,7 +443,7 @@ def test_a_cancelled_resend_leaves_orders_delivered(
 
 
 def test_single_orders_are_sent_again_with_a_reason(harness: BackfillHarness) -> None:
-    """Whatever else is unfinished; an order that was never delivered is skipped."""
+    """Other unfinished backfills do not matter; undelivered orders are skipped."""
     orders = insert_past_orders(harness.shop, 6)
     harness.start(upper=26)
     harness.finish_backfills()
@@ -595,7 +595,7 @@ def test_the_daemons_role_may_change_backfills_but_not_delete(
 def test_the_plan_samples_only_orders_that_would_be_sent(
     harness: BackfillHarness,
 ) -> None:
-    """Not those that were delivered, rejected or erased."""
+    """Delivered, rejected and erased orders are not sampled."""
     insert_past_orders(harness.shop, 50)
     harness.shop.sql("UPDATE orders SET email = 'nowhere' WHERE id IN (3, 40)")
     assert len(harness.plan().sample.faults) == 2

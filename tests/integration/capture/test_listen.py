@@ -313,7 +313,7 @@ def test_a_touched_order_is_looked_up_by_its_key(listen_feed: ListenHarness) -> 
 def test_the_cost_of_a_page_is_independent_of_the_outbox_size(
     listen_feed: ListenHarness, way: str
 ) -> None:
-    """With a plan that was cached while the outbox was almost empty."""
+    """The cached plan was made while the outbox was almost empty."""
 
     def take(rows: int) -> int:
         outbox = listen_feed.outbox

@@ -46,7 +46,7 @@ def test_a_new_order_is_delayed(quiet_harness: Harness) -> None:
 def test_a_change_prolongs_the_delay_up_to_a_limit(
     quiet_harness: Harness,
 ) -> None:
-    """At most ten quiet times; an order that was attempted is not delayed."""
+    """The limit is ten quiet times; attempted orders are not delayed."""
     quiet_harness.confirm(1)
     orders = MendedOrders(
         quiet_harness.source, quiet_harness.ledger, EventRules(), size=8

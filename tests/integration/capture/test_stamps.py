@@ -122,7 +122,7 @@ def test_a_slow_check_that_fails_pauses_like_any_other(shop: Shop) -> None:
 
 
 def test_correct_stamps_raise_no_alarm(shop: Shop) -> None:
-    """Nor does an import of an hour's orders."""
+    """An import of an hour's orders raises none either."""
     capture = PollHarness(shop, lookback=timedelta(minutes=5))
     with closing(capture.database):
         watch = ClockedWatch(capture)

@@ -239,7 +239,7 @@ def test_a_prepared_checkout_is_recorded_when_it_commits(client: ShopClient) -> 
 
 
 def test_no_other_role_may_execute_the_trigger_function(client: ShopClient) -> None:
-    """Not even as a trigger on a table of its own."""
+    """A trigger on a table of its own does not help."""
     clerk = client.shop.role.replace("role", "clerk")
     client.shop.sql(f"GRANT USAGE, CREATE ON SCHEMA syncd TO {clerk}")
     name = client.shop.value(
@@ -304,7 +304,7 @@ def test_a_changed_key_is_recorded_with_its_new_value(client: ShopClient) -> Non
 
 
 def test_a_rolled_back_change_is_not_recorded(client: ShopClient) -> None:
-    """Nor after a savepoint; the same change made again is recorded again."""
+    """Savepoints count too; the same change made again is recorded."""
     client.do("INSERT INTO orders DEFAULT VALUES", "INSERT INTO orders DEFAULT VALUES")
     client.shop.empty_outbox()
     touch = "UPDATE orders SET total = total + 1 WHERE id = {}"
@@ -348,7 +348,7 @@ def test_no_one_can_inject_code_into_the_trigger_function(client: ShopClient) ->
 def test_changes_of_partitions_are_recorded_through_parent_and_partition(
     client: ShopClient,
 ) -> None:
-    """Also a row that moves to another partition."""
+    """A row that moves to another partition is recorded, too."""
     client.do("INSERT INTO sales VALUES ('2026-01-05', 11), ('2026-02-05', 12)")
     client.do("INSERT INTO sales_1 VALUES ('2026-01-06', 13)")
     assert sorted(client.recorded()) == ["11", "12", "13"]

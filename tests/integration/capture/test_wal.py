@@ -93,7 +93,7 @@ def test_a_rolled_back_order_is_not_captured(wal_feed: WalHarness) -> None:
 def test_a_prepared_transaction_is_captured_when_it_commits(
     wal_feed: WalHarness,
 ) -> None:
-    """Not when it is prepared, and not after a rollback."""
+    """It is not captured when it is prepared, nor after a rollback."""
     key = ""
     for name, end in (("one", "ROLLBACK"), ("two", "COMMIT")):
         with wal_feed.session() as session:
@@ -133,7 +133,7 @@ def test_a_payment_confirms_the_order_that_it_references(
 def test_a_large_transaction_is_admitted_in_pages(
     wal_feed: WalHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At most a page and one read are in memory; the position moves at its end."""
+    """Memory holds a page and one read; the position moves at its end."""
     wal_feed.retune(page=100)
     held, sizes = [], []
     admit = Ledger.admit
@@ -220,7 +220,7 @@ def test_a_terminated_connection_is_replaced(wal_feed: WalHarness) -> None:
 
 
 def test_acknowledged_orders_survive_a_crash_of_the_server(tmp_path: Path) -> None:
-    """Even with asynchronous commits; only the slot itself may go back."""
+    """Commits may be asynchronous; only the slot itself may go back."""
     settings = WAL_SETTINGS | {
         "synchronous_commit": "off",
         "wal_writer_delay": "10s",
@@ -246,7 +246,7 @@ def test_acknowledged_orders_survive_a_crash_of_the_server(tmp_path: Path) -> No
 
 
 def test_the_server_shuts_down_without_waiting_for_the_follower(tmp_path: Path) -> None:
-    """At its shutdown every reader has to acknowledge, also an idle one."""
+    """At its shutdown every reader has to acknowledge, even an idle one."""
     with cluster(WAL_SETTINGS) as server, opened_shop(server, "shop") as shop:
         wal_feed = WalHarness(shop, tmp_path, tuning=WalTuning(note_seconds=1000))
         wal_feed.step(1)

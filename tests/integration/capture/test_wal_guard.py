@@ -130,7 +130,7 @@ def test_a_slot_that_is_lost_while_it_is_read_stops_capture(tmp_path: Path) -> N
 
 
 def test_a_dropped_slot_stops_capture(wal_feed: WalHarness) -> None:
-    """And `install` does not hide that by creating a new one."""
+    """The command `install` does not hide that by creating a new one."""
     wal_feed.wal.close()
     wait_until(lambda: wal_feed.value(SLOT.format("NOT active")))
     wal_feed.shop.sql(SLOT.format("pg_drop_replication_slot(slot_name)"))
@@ -158,7 +158,7 @@ def test_a_recreated_slot_stops_capture(wal_feed: WalHarness) -> None:
 
 
 def test_a_missing_publication_stops_capture(wal_feed: WalHarness) -> None:
-    """Also while the slot is read; the shop's writes succeed."""
+    """It stops while the slot is read as well; the shop's writes succeed."""
     wal_feed.retune(guard_seconds=0)
     wal_feed.step_until(lambda: wal_feed.wal.is_open)
     wal_feed.shop.sql("DROP PUBLICATION syncd_shop")
@@ -444,7 +444,7 @@ def synchronise_slot(primary: Cluster, other: Cluster, wal_feed: WalHarness) -> 
 
 
 def test_capture_continues_from_the_slot_after_a_failover(tmp_path: Path) -> None:
-    """At the promoted standby; a gap in the ledger is reported."""
+    """The promoted standby has the slot; a gap in the ledger is reported."""
     with cluster(WAL_SETTINGS) as primary:
         if not primary.holds(SEVENTEEN):
             pytest.skip("no failover slots before PostgreSQL 17")

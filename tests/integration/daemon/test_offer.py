@@ -71,7 +71,7 @@ def offer_harness(notifying_shop: Shop, tmp_path: Path) -> Iterator[OfferHarness
 def test_offered_rows_are_admitted_and_claimed_together(
     offer_harness: OfferHarness,
 ) -> None:
-    """And deleted from the outbox; an offer is taken once."""
+    """They are deleted from the outbox; an offer is taken once."""
     offer_harness.shop.confirm(3)
     assert offer_harness.deliver() is None
     assert offer_harness.outbox.count() == 3
@@ -86,7 +86,7 @@ def test_offered_rows_are_admitted_and_claimed_together(
 
 
 def test_offered_rows_are_sent_before_past_orders(offer_harness: OfferHarness) -> None:
-    """Also when a past batch is requested: a live one is due then."""
+    """A live batch is due even when a past one is requested."""
     (past,) = offer_harness.shop.confirm()
     offer_harness.outbox.empty()
     with offer_harness.ledger.admission() as watermark:
@@ -161,7 +161,7 @@ def test_due_batches_are_sent_while_capture_is_paused(
 def test_a_claim_of_offered_rows_is_committed_durably(
     offer_harness: OfferHarness, default: str, kept: str
 ) -> None:
-    """Though an admission alone would not be."""
+    """An admission alone would not be."""
     offer_harness.shop.sql(WATCH_CLAIMS)
     offer_harness.database.run(
         Statement(f"SET synchronous_commit = {default}".encode())

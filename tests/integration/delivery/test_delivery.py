@@ -43,7 +43,7 @@ def test_orders_arrive_in_order_of_confirmation(harness: Harness) -> None:
 
 
 def test_a_long_outage_does_not_change_the_order_of_sending(harness: Harness) -> None:
-    """However often the first batch was attempted before."""
+    """The number of attempts of the first batch does not matter."""
     orders = [order for _ in range(5) for order in harness.confirm(harness.size)]
     harness.sandbox.fail("server-error", times=12, status=503)
     for _ in range(12):
@@ -57,7 +57,7 @@ def test_a_long_outage_does_not_change_the_order_of_sending(harness: Harness) ->
 def test_a_batch_that_is_never_answered_does_not_block_the_others(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even after it alone has put the feed on hold."""
+    """This holds even after it alone has put the feed on hold."""
     monkeypatch.setattr("syncd.delivery.settlement.random.random", lambda: 0.9)
     poison = harness.confirm(1)
     harness.sandbox.fail("drop-before-reading", times=7)
@@ -425,7 +425,7 @@ def test_a_claim_brings_the_rows_of_its_orders(
 
 
 def test_without_a_due_batch_the_view_is_not_read(harness: Harness) -> None:
-    """However expensive the view is: this one reads all orders for any key."""
+    """A view may be expensive: this one reads all orders for any key."""
     made = str(harness.shop.value("SELECT pg_get_viewdef('syncd.purchases'::regclass)"))
     whole = f"{made.rstrip(';')} OFFSET 0"
     harness.shop.sql(f"CREATE OR REPLACE VIEW syncd.purchases AS {whole}")

@@ -247,7 +247,7 @@ def test_an_order_that_a_firewall_refuses_holds_no_other(
 
 
 def test_a_hold_is_probed_with_another_batch_each_time(harness: Harness) -> None:
-    """From either lane and any position; the suspect batch has its turn last."""
+    """Batches of both lanes take turns; the suspect one is last."""
     harness.confirm(8)
     harness.confirm(8)
     harness.confirm(8)

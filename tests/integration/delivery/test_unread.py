@@ -209,7 +209,7 @@ def test_a_row_is_rejected_only_when_it_fails_again(catalogue_harness: Harness) 
 def test_status_reports_at_once_what_waits_for_the_view(
     catalogue_harness: Harness,
 ) -> None:
-    """With number, reason and an example; the lag includes the orders."""
+    """It has number, reason and an example; the lag includes the orders."""
     catalogue(catalogue_harness, "HV00L")
     catalogue_harness.confirm(2, total="7")
     catalogue_harness.confirm(1)
@@ -230,7 +230,7 @@ def test_status_reports_at_once_what_waits_for_the_view(
 def test_an_order_that_is_too_slow_is_explained_in_seconds(
     catalogue_harness: Harness, tmp_path: Path
 ) -> None:
-    """From the ledger: why it waits, and that the view returned no row in time."""
+    """The ledger has why it waits, and that no row came in time."""
     catalogue_harness.limit_reads(200)
     catalogue(catalogue_harness, "slow")
     (order,) = catalogue_harness.confirm(1, total="7")

@@ -29,7 +29,7 @@ def codes_of(inspector: CheckRunner, section: str) -> set[str]:
 def test_triggers_without_a_fault_are_reported_as_firing(
     notifying_shop: Shop, tmp_path: Path
 ) -> None:
-    """On a server without prepared transactions, where NOTIFY works."""
+    """The server has no prepared transactions, so that NOTIFY works."""
     inspector = CheckRunner(notifying_shop, tmp_path, LISTEN)
     assert codes_of(inspector, "Capture") == {"outbox.missing"}
     notifying_shop.listen("orders:id")
@@ -99,7 +99,7 @@ def test_triggers_without_a_fault_are_reported_as_firing(
 def test_what_prevents_a_change_from_being_recorded_is_found(
     notifying_shop: Shop, tmp_path: Path, change: str, code: str, words: str
 ) -> None:
-    """With its table, and the statement or command that fixes it."""
+    """The finding has the table and the statement or command that fixes it."""
     notifying_shop.listen("orders:id")
     inspector = CheckRunner(notifying_shop, tmp_path, LISTEN)
     assert code not in inspector.codes()

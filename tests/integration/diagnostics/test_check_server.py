@@ -196,7 +196,7 @@ def test_a_check_that_hangs_on_the_server_ends(inspector: CheckRunner) -> None:
 def test_a_pooler_is_reported_with_its_consequences(
     shop: Shop, tmp_path: Path, capture: str, code: str, words: str
 ) -> None:
-    """For each capture; the session's settings are then left alone."""
+    """They differ by capture; the session's settings are then left alone."""
     pooler = PidMaskingPooler(shop.dsn)
     try:
         source = {"dsn": pooler.dsn, "capture": capture}
@@ -314,7 +314,7 @@ def tls_of(dsn: str) -> tuple[bool, str]:
 
 
 def test_a_standby_reports_what_it_cannot_prove(tmp_path: Path) -> None:
-    """Without its primary; with it; and with a primary that is a standby."""
+    """The primary is missing, present, or itself a standby."""
     with cluster() as primary:
         primary.sql("CREATE DATABASE shop")
         primary.sql("CREATE DATABASE state")
@@ -361,7 +361,7 @@ def test_a_wrong_password_is_reported_as_a_refused_login(
 def test_an_unexpected_failure_of_a_check_is_reported(
     inspector: CheckRunner,
 ) -> None:
-    """With the server's message, and the other checks run."""
+    """The finding has the server's message, and the other checks run."""
     with closing(FeedHarness(inspector.shop)):
         inspector.shop.sql("ALTER TABLE syncd.batch RENAME created_at TO made_at")
         found = inspector.findings()

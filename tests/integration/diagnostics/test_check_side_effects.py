@@ -19,7 +19,7 @@ def listening_inspector(shop: Shop, tmp_path: Path) -> CheckRunner:
 def test_a_role_whose_dump_is_blocked_is_named_until_it_may_read(
     listening_inspector: CheckRunner,
 ) -> None:
-    """With the grants that allow the dump; they suffice."""
+    """The finding has the grants that allow the dump; they suffice."""
     shop = listening_inspector.shop
     keeper = f"{shop.role}_keeper"
     assert "backup.blocked" not in listening_inspector.codes()
@@ -50,7 +50,7 @@ BULK = "UPDATE orders SET total = total + 1"
 def test_a_temp_file_limit_that_blocks_a_bulk_update_is_found(
     listening_inspector: CheckRunner,
 ) -> None:
-    """For one role, with the statement that lifts it; then the update succeeds."""
+    """The finding has the statement that lifts it for one role."""
     shop = listening_inspector.shop
     clerk = f"{shop.role}_clerk"
     shop.sql(

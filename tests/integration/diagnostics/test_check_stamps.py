@@ -64,7 +64,7 @@ def test_orders_paid_at_once_among_late_ones_are_no_finding(
 def test_an_order_that_appeared_at_its_stamp_is_no_finding(
     inspector: CheckRunner, begin: Begin
 ) -> None:
-    """Whatever other stamps are; a cart's time beside it is still found."""
+    """Other stamps do not matter; a cart's time beside it is still found."""
     feed, shop = begin(), inspector.shop
     shop.sql(
         "INSERT INTO orders (confirmed_at) SELECT NULL FROM generate_series(1, 15)"
@@ -90,7 +90,7 @@ def test_an_order_that_appeared_at_its_stamp_is_no_finding(
 def test_the_offset_of_admitted_orders_is_reported(
     shop: Shop, tmp_path: Path, begin: Begin, away: str, side: str, read_as: str
 ) -> None:
-    """In both directions, with the matching zone, whether a daemon noticed or not."""
+    """Both directions are, with the matching zone, noticed by a daemon or not."""
     inspector = CheckRunner(shop, tmp_path, {"time_zone": read_as})
     feed = begin()
     for _ in range(12):
@@ -125,7 +125,7 @@ def test_orders_that_appear_with_stamps_before_the_start_are_counted(
 def test_a_shop_without_new_orders_is_no_finding(
     inspector: CheckRunner, begin: Begin
 ) -> None:
-    """Nor is one whose daemon was down when its last orders came."""
+    """The daemon may have been down when its last orders came."""
     feed, shop = begin(), inspector.shop
     sell(shop, "0", 12)
     feed.poll(whole=True)

@@ -279,7 +279,7 @@ def test_a_row_that_makes_the_view_fail_is_named(inspector: CheckRunner) -> None
 def test_several_currencies_and_languages_suggest_a_setting(
     shop: Shop, tmp_path: Path
 ) -> None:
-    """Unless the settings require them already."""
+    """There is no finding if the settings require them already."""
     shop.confirm(4)
     mixed = "CASE id % 3 WHEN 0 THEN 'EUR' WHEN 1 THEN 'SEK' END"
     lines = (
@@ -301,7 +301,7 @@ def test_several_currencies_and_languages_suggest_a_setting(
 def test_a_view_that_is_slow_for_single_rows_is_reported(
     inspector: CheckRunner,
 ) -> None:
-    """Before a batch of a hundred exceeds the statement timeout."""
+    """The finding comes before a batch of a hundred exceeds the timeout."""
     inspector.shop.confirm(25)
     show(inspector.shop, totalvalue="(SELECT 1 FROM pg_sleep(0.02 + 0 * id))")
     assert "ms each" in inspector.one("orders.slow").message

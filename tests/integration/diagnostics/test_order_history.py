@@ -86,7 +86,7 @@ def test_a_pending_order_shows_what_it_waits_for(history_harness: Harness) -> No
 
 
 def test_every_batch_that_an_order_left_is_listed(history_harness: Harness) -> None:
-    """With the attempts that included it, and none that did not."""
+    """Its list has the attempts that included the order, and no other."""
     good = history_harness.confirm(3)
     (slow,) = history_harness.confirm(1, products="'[]'")
     history_harness.sandbox.fail("server-error", status=503)
@@ -125,7 +125,7 @@ def test_an_interrupted_attempt_is_listed_as_uncertain(
 
 
 def test_an_attempt_after_an_order_left_is_not_listed(history_harness: Harness) -> None:
-    """Even if it is not known what that attempt had."""
+    """This holds even if it is not known what that attempt had."""
     (good,) = history_harness.confirm(1)
     (slow,) = history_harness.confirm(1, products="'[]'")
     history_harness.sandbox.fail("server-error", status=503)

@@ -41,7 +41,7 @@ def read(shop: Shop, lower: datetime | None = LOWER, days: int | None = 4) -> Re
 def test_orders_are_counted_on_the_shops_local_day(
     shop: Shop, rows: LedgerWriter
 ) -> None:
-    """Across a change of daylight saving time; others lie outside the period."""
+    """The period has a change of daylight saving time; others lie outside it."""
     rows.batch("2026-10-24 23:59:59.999+02", 7)
     rows.batch("2026-10-25 00:00+02", 1)
     rows.batch("2026-10-25 23:59:59.999+01", 2)
@@ -83,7 +83,7 @@ def test_orders_are_counted_by_their_present_state(
 def test_deliveries_and_attempts_are_counted_when_they_happened(
     shop: Shop, rows: LedgerWriter
 ) -> None:
-    """Not when the order was confirmed; possible repeats are separate."""
+    """The time of confirmation does not matter; possible repeats are separate."""
     rows.batch("2026-10-25 12:00+01", 5, lag="25 hours", uncertain=1)
     rows.attempt("2026-10-25 13:00+01", "transient")
     rows.attempt("2026-10-26 13:00+01", "accepted")
@@ -135,7 +135,7 @@ def test_a_report_covers_thirty_days_or_the_feeds_age(shop: Shop) -> None:
 def test_a_report_has_the_last_reconciliations_and_all_with_a_finding(
     shop: Shop, rows: LedgerWriter
 ) -> None:
-    """However often the frequent ones were made."""
+    """Frequent ones without a finding are omitted."""
     lower, upper = (datetime(2026, 10, day, tzinfo=UTC) for day in (1, 2))
     times = {"lower_at": lower, "upper_at": upper, "reached_at": upper}
     for day, scope, missing in (

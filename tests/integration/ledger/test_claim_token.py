@@ -101,7 +101,7 @@ def test_a_success_never_delivers_an_order_that_was_not_sent(harness: Harness) -
 
 
 def test_an_order_in_a_second_batch_is_marked_uncertain_there(harness: Harness) -> None:
-    """Wherever it is by now: set aside, in a batch of its own, delivered."""
+    """It may be set aside, in a batch of its own, or delivered by then."""
     harness.confirm(3)
     claim = harness.claim()
     lose_claim(harness)
@@ -151,7 +151,7 @@ def broken(*_: object, **__: object) -> object:
 def test_any_error_during_an_exchange_makes_it_uncertain(
     shop: Shop, sandbox: Sandbox, tmp_path: Path, place: str, uncertain: str
 ) -> None:
-    """Also an error of syncd's own: reading, classifying or logging a response."""
+    """Errors of syncd's own count: reading, classifying, logging."""
     harness = Harness(shop, sandbox, tmp_path, batch_size=8, on_uncertain=uncertain)
     orders = harness.confirm(2)
     with suppress(OverflowError), patch(f"syncd.delivery.{place}", broken):
@@ -212,7 +212,7 @@ def test_nothing_is_claimed_from_a_ledger_with_an_unnoticed_promotion(
 def test_a_claim_is_always_committed_durably(
     harness: Harness, default: str, kept: str
 ) -> None:
-    """Also when a pooler switches sessions; a stricter setting is kept."""
+    """A pooler may switch sessions; a stricter setting is kept."""
     harness.database.run(Statement(f"SET synchronous_commit = {default}".encode()))
     harness.confirm(1)
     harness.database.run(Statement(b"BEGIN"))

@@ -155,7 +155,7 @@ def test_a_restored_ledger_is_not_sent_from_before_confirm_move(
 def test_a_restore_under_the_running_daemon_stops_it(
     guarded: GuardedDaemon,
 ) -> None:
-    """At its next mark; nothing is captured from the restored ledger."""
+    """It stops at its next mark; nothing is captured from the restored ledger."""
     guarded.server.stop()
     guarded.server.start()
     daemon = guarded.run()

@@ -47,7 +47,7 @@ def run(config: Path, *arguments: str, given: str = "") -> tuple[int, str, str]:
 def test_an_erased_delivered_order_loses_its_number(
     pair_harness: Harness,
 ) -> None:
-    """Also in receipts and moves; its history says that it is erased."""
+    """Receipts and moves lose it, too; its history says that it is erased."""
     pair_harness.confirm(2)
     pair_harness.finish()
     (trace,) = erasure(pair_harness).erase(["1"])
@@ -67,7 +67,7 @@ def test_an_erased_delivered_order_loses_its_number(
 
 
 def test_an_erased_pending_order_is_never_sent(pair_harness: Harness) -> None:
-    """Nor after its whole batch is erased, nor by a manual retry."""
+    """Neither an erasure of its whole batch nor a manual retry sends it."""
     orders = pair_harness.confirm(3)
     found = erasure(pair_harness)
     assert [t.sent for t in found.erase(["1", "2", "3"])] == ["never"] * 3
@@ -150,7 +150,7 @@ def test_an_order_that_is_being_sent_is_reported_and_erased_afterwards(
 
 
 def test_an_erased_order_unknown_to_the_ledger_is_never_captured(shop: Shop) -> None:
-    """By no capture, reconciliation or backfill, whatever its stamp."""
+    """No capture, reconciliation or backfill takes it, whatever its stamp."""
     feed = FeedHarness(shop)
     feed.backdate("10 days")
     keys = [one.removeprefix("W-") for one in shop.confirm(2)]
@@ -183,7 +183,7 @@ def test_a_batch_is_not_claimed_during_an_erasure(pair_harness: Harness) -> None
 def test_a_persons_orders_are_found_by_address(
     pair_harness: Harness, tmp_path: Path, given: str
 ) -> None:
-    """In any case, also hashed or from standard input; repeating it changes nothing."""
+    """It may be in any case, hashed, or on standard input."""
     config = tmp_path / "syncd.toml"
     pair_harness.confirm(2, email="'Mila@shop.example'")
     hashed = "encode(sha256('mila@shop.example'), 'hex')"

@@ -77,7 +77,7 @@ def test_every_rejected_order_has_its_turn(harness: Harness) -> None:
 
 
 def test_many_touched_orders_are_all_examined(harness: Harness) -> None:
-    """However many a statement of the shop changes."""
+    """A statement of the shop may change any number of orders."""
     reject(harness, 130)
     harness.shop.sql(f"UPDATE orders SET email = {GOOD}")
     keys = [str(n) for n in range(1, 131)]

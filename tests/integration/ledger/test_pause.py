@@ -304,7 +304,7 @@ def test_the_slot_does_not_advance_while_capture_is_paused(
 
 
 def test_the_feeds_stats_include_a_pause(feed: FeedHarness) -> None:
-    """With its reason; a pause of the other half is separate."""
+    """They have its reason; a pause of the other half is separate."""
     pauses(feed.ledger).begin("capture", "stocktaking")
     stats = read_stats(feed.ledger.database, feed.ledger.feed_id)
     assert [(p.what, p.why) for p in stats.pauses] == [("capture", "stocktaking")]

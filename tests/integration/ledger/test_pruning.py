@@ -304,7 +304,7 @@ def test_orders_of_another_feed_are_not_pruned(pruned: PruningHarness) -> None:
 def test_a_reset_that_reaches_into_the_pruned_range_is_refused(
     pruned: PruningHarness, tmp_path: Path
 ) -> None:
-    """With the next step; a reset of a later range is planned."""
+    """The error has the next step; a reset of a later range is planned."""
     pruned.sell(2)
     pruned.age()
     pruned.prune()
@@ -441,7 +441,7 @@ class PruningModel(RuleBasedStateMachine):
 def test_no_order_is_sent_twice_or_missed_however_it_is_pruned(
     server: Cluster,
 ) -> None:
-    """With late commits, captures by key, new stamps and reconciliations in between."""
+    """Late commits, captures by key, new stamps and reconciliations intervene."""
     PruningModel.server = server
     run_state_machine_as_test(
         PruningModel,

@@ -80,7 +80,7 @@ def test_a_time_far_from_the_known_one_belongs_to_another_order(
 def test_another_number_belongs_to_another_order(
     delivered_test_orders: Harness,
 ) -> None:
-    """However close its time is; an order listed by its old number again is known."""
+    """Its time does not matter; an order listed by its old number is known."""
     delivered_test_orders.shop.sql(
         "CREATE OR REPLACE VIEW syncd.purchases AS SELECT id AS order_key,"
         " CASE WHEN id = 2 THEN 'X-2' ELSE 'W-' || id END AS orderid, email,"
@@ -102,7 +102,7 @@ def test_another_number_belongs_to_another_order(
 
 
 def test_explain_describes_both_orders(delivered_test_orders: Harness) -> None:
-    """Also before anything has noted the key."""
+    """It does so before anything has noted the key."""
     delivered_test_orders.shop.sql(BEGIN_AGAIN)
     delivered_test_orders.shop.confirm(2)
     connections = delivered_test_orders.connections

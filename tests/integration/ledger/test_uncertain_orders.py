@@ -241,7 +241,7 @@ def uncertain(harness: Harness, key: str) -> object:
 def test_orders_pending_in_a_copy_may_have_been_sent_by_the_original(
     harness: Harness, *, holds: bool, left: str
 ) -> None:
-    """Also orders that were set aside, once somebody retries them."""
+    """Orders that were set aside count, too, once somebody retries them."""
     if holds:
         hold_uncertain(harness)
     harness.confirm(1)

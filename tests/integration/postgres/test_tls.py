@@ -124,7 +124,7 @@ def refusal(dsn: str) -> UntrustedServerError:
 
 
 def test_a_certificate_of_an_unknown_ca_is_not_trusted(trusted_shop: TlsShop) -> None:
-    """Also against the CAs of this host: sslrootcert=system."""
+    """The CAs of this host (sslrootcert=system) do not trust it either."""
     system = trusted_shop.dsn(sslmode="verify-full", sslrootcert="system")
     assert "is not trusted" in str(refusal(system))
     assert "sslrootcert" in refusal(system).hint

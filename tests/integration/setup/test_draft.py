@@ -46,7 +46,7 @@ def test_the_draft_of_a_development_schema_is_correct(
 def test_what_is_wrong_in_a_draft_is_marked_as_unsure(
     database: str, file: Path
 ) -> None:
-    """Also in schemas that the rules were not developed with; both tables are found."""
+    """The rules were not developed with these schemas; both tables are found."""
     draft_schemas.load(database, file)
     wanted = draft_schemas.wanted(database)
     made = draft_schemas.draft_of(database)
@@ -235,7 +235,7 @@ def test_the_command_writes_sql_that_views_try_accepts(
 
 
 def test_the_command_reports_that_there_are_no_orders(database: str) -> None:
-    """In one line, with an exit code of its own."""
+    """It prints one line, with an exit code of its own."""
     run = partial(CliRunner().invoke, cli, prog_name="syncd")
     drafted = run(["views", "draft", "--as", database])
     assert drafted.exit_code == 1

@@ -49,7 +49,7 @@ def test_quotes_and_refunds_of_the_same_table_are_no_orders(
 def test_a_draft_with_a_history_excludes_quotes(
     database: str, drafted: draft_schemas.Drafted
 ) -> None:
-    """And deleted orders: both views list the same ones."""
+    """It excludes deleted orders, too: both views list the same ones."""
     made = drafted(
         """
         CREATE TABLE orders (id int PRIMARY KEY, number text UNIQUE, email text,

@@ -82,7 +82,7 @@ def test_a_status_may_contradict_a_time(drafted: draft_schemas.Drafted) -> None:
 def test_a_status_without_a_paid_value_contradicts_nothing(
     drafted: draft_schemas.Drafted,
 ) -> None:
-    """Nor does one of orders that were cancelled or refunded later."""
+    """A status of cancelled or refunded orders does not either."""
     chosen = confirmed_at(
         drafted,
         "paid_at timestamptz, state text, payment_status text",

@@ -177,7 +177,7 @@ def test_replicas_that_have_syncds_tables_keep_working(publisher: Cluster) -> No
 
 
 def test_a_publication_of_schema_syncd_is_detected(shop: Shop) -> None:
-    """Before the outbox is created beside the ledger."""
+    """The install detects it before it creates the outbox."""
     if int(str(shop.value("SHOW server_version_num"))) < 150000:
         pytest.skip("this PostgreSQL publishes no schemas")
     shop.sql("CREATE PUBLICATION ours FOR TABLES IN SCHEMA syncd")

@@ -141,7 +141,7 @@ PATHS = {
 def test_functions_of_other_roles_are_never_run(
     server: Cluster, bare: Shop, path: str
 ) -> None:
-    """Wherever the search path finds them; also when installing again."""
+    """The search path may find them anywhere, also when installing again."""
     name = bare.value("SELECT current_database()")
     as_mallory(bare, "CREATE SCHEMA evil;" + SHADOWS)
     bare.sql(

@@ -362,7 +362,7 @@ def test_vendure_a_cancelled_order_has_its_original_lines(vendure: Preset) -> No
 
 
 def test_vendure_a_cart_is_not_an_order(vendure: Preset) -> None:
-    """Nor is one that waits for its payment; both are rows of the same table."""
+    """A cart that waits for its payment is none either, in the same table."""
     assert not vendure.confirmed("A9V21A7J2H5UF4DN")
     assert not vendure.confirmed("B2FFWDGVAQ1LV4KX")
 
@@ -418,7 +418,7 @@ def test_pretix_orders_in_test_mode_are_in_neither_view(pretix: Preset) -> None:
 def test_pretix_structured_names_and_plain_item_names_are_read(
     pretix: Preset,
 ) -> None:
-    """As with an organizer's other name scheme, and an old event."""
+    """They come from an organizer's other name scheme, and an old event."""
     pretix.change(
         """
         UPDATE public.pretixbase_invoiceaddress
@@ -736,7 +736,7 @@ GUARDS = re.findall(
 def test_the_templates_guards_wait_for_all_lines(
     database: str, guard: str, column: str
 ) -> None:
-    """As in its comment: no products until the declared lines are there."""
+    """There are no products until the declared lines are there."""
     text = (VIEWS / "template.sql").read_text("utf-8")
     with psycopg.connect(database, autocommit=True) as connection:
         run(connection, TEMPLATE_TABLES)

@@ -61,7 +61,7 @@ def orderid(shop: Shop) -> object:
 def test_views_are_created_and_granted_to_the_daemon(
     viewless_shop: Shop, tmp_path: Path
 ) -> None:
-    """With one command, which prints the next step."""
+    """One command does it, and prints the next step."""
     viewless_shop.confirm(1)
     done = apply(viewless_shop, tmp_path, VIEWS)
     assert done.returncode == 0, done.stderr
@@ -148,7 +148,7 @@ def test_a_role_that_does_not_exist_is_refused(
 
 
 def test_a_role_name_follows_the_rules_of_sql(shop: Shop, tmp_path: Path) -> None:
-    """In lower case, unless it stands in double quotes."""
+    """It becomes lower case unless it stands in double quotes."""
     name = f"Role-{shop.role}"
     shop.sql(f'CREATE ROLE "{name}"')
     assert apply(shop, tmp_path, VIEWS, "--role", f'"{name}"').returncode == 0

@@ -89,7 +89,7 @@ def test_a_trial_does_not_advance_a_sequence(shop: Shop, attempt: Try) -> None:
 
 
 def test_a_trial_neither_waits_nor_blocks(shop: Shop, attempt: Try) -> None:
-    """Though another session locks both existing views."""
+    """Another session locks both existing views meanwhile."""
     shop.confirm(1)
     with psycopg.connect(shop.owner) as other:
         other.execute("SELECT FROM syncd.confirmed_orders, syncd.purchases LIMIT 1")
@@ -126,7 +126,7 @@ def test_a_row_that_makes_the_view_fail_is_one_refused_order(
 
 
 def test_a_missing_index_is_printed_as_a_statement(shop: Shop, attempt: Try) -> None:
-    """With the condition of the view, ready to copy."""
+    """The statement has the view's condition and can be copied."""
     shop.confirm(1)
     shop.sql("DROP INDEX orders_confirmed_at")
     done = attempt(views())
@@ -233,7 +233,7 @@ def test_a_file_with_another_statement_is_refused_in_one_line(
 
 
 def test_two_statements_in_one_are_refused_by_the_server(shop: Shop) -> None:
-    """Even if the parser missed it: they are sent as one statement."""
+    """If the parser missed it: they are sent as one statement."""
     with (
         closing(Database(shop.owner)) as database,
         pytest.raises(StatementRefusedError, match="multiple commands"),
@@ -254,7 +254,7 @@ def test_names_with_spaces_and_quotes_are_accepted(shop: Shop, attempt: Try) -> 
 
 
 def test_an_unreadable_schema_is_reported(shop: Shop, tmp_path: Path) -> None:
-    """With the role that may read it; the daemon's role reads only the views."""
+    """The error names the role that may read it; the daemon's may not."""
     file = tmp_path / "views.sql"
     file.write_text(views())
     shop.sql(f"CREATE SCHEMA hidden; REVOKE ALL ON orders FROM {shop.role}")
@@ -289,7 +289,7 @@ def test_what_is_neither_a_preset_nor_a_file_is_refused(shop: Shop, name: str) -
 
 @pytest.mark.parametrize("name", ["medusa", "vendure", "pretix", "django-oscar"])
 def test_a_preset_is_tried_without_a_configuration(database: str, name: str) -> None:
-    """By its name, as a first step, at 80 columns."""
+    """Its name is enough, as a first step, at 80 columns."""
     restore(database, name)
     assert dump_of(name).exists()
     done = syncd("views", "try", name, "--as", database, columns=80)

@@ -201,7 +201,7 @@ def test_a_publication_of_a_table_that_lost_its_name_is_reported(
 def test_recreated_views_with_the_same_orders_are_accepted(
     started: FeedHarness,
 ) -> None:
-    """Also after a restore of the shop's tables, which changes their oids."""
+    """A restore of the shop's tables, which changes their oids, is accepted too."""
     started.shop.confirm(3)
     started.poll()
     started.shop.recreate_views()
@@ -391,7 +391,7 @@ def test_a_person_decides_about_orders_that_cannot_be_matched(
 
 @pytest.mark.parametrize("which", ["ALL", "syncd_update_shop"])
 def test_disabled_triggers_are_reported(started: FeedHarness, which: str) -> None:
-    """As by an import that did not enable them again; installing again enables them."""
+    """An import may not enable them again; installing again does."""
     started.shop.listen()
     assert check(started, "listen") == IdentityCheck()
     started.shop.sql(f"ALTER TABLE orders DISABLE TRIGGER {which}")
@@ -439,7 +439,7 @@ def test_views_that_no_longer_list_the_newest_orders_are_reported(
 
 
 def test_a_few_cancelled_orders_are_no_finding(started: FeedHarness) -> None:
-    """Nor are any that are older than one that is listed."""
+    """Orders older than a listed one are none either."""
     started.shop.confirm(5)
     started.poll()
     started.shop.sql("DELETE FROM orders WHERE id > 3")
@@ -473,7 +473,7 @@ def test_keys_that_were_rewritten_in_the_table_hold_the_feed(
 def test_a_reconciliation_captures_nothing_under_rewritten_keys(
     started: FeedHarness,
 ) -> None:
-    """Whether it or the guard detects them first."""
+    """It does not matter whether it or the guard detects them first."""
     shop = started.shop
     shop.confirm(5)
     started.poll()

@@ -82,7 +82,7 @@ def test_every_command_has_a_valid_example(path: tuple[str, ...]) -> None:
 
 
 def test_every_option_has_a_help_text() -> None:
-    """Also those whose name seems to explain them."""
+    """Options whose name seems to explain them have one, too."""
     silent = [
         f"{named(path)} {param.opts[0]}"
         for path, command in PAGES.items()
@@ -218,7 +218,7 @@ def test_the_manual_has_every_command_option_variable_and_exit_code(
 def test_the_manual_is_displayed_without_warnings(
     written: Path, checker: list[str]
 ) -> None:
-    """By either of the programs that display manuals."""
+    """Both programs that display manuals accept it."""
     if not shutil.which(checker[0]) and not os.environ.get("CI"):
         pytest.skip(f"{checker[0]} is not installed: the manual was not checked by it")
     done = subprocess.run(

@@ -15,7 +15,7 @@ def test_characters_are_not_escaped() -> None:
 
 
 def test_control_characters_stay_escaped() -> None:
-    """Also those that change the direction of a line."""
+    """Characters that change the direction of a line do, too."""
     assert (
         shown_json("\x1b[2J\x9b31m\u202e\u2028") == r'"\u001b[2J\u009b31m\u202e\u2028"'
     )

@@ -139,7 +139,7 @@ def test_a_given_time_is_in_the_configured_zone(text: str, expected: datetime) -
     ],
 )
 def test_a_time_may_be_given_as_a_duration_ago(text: str, span: timedelta) -> None:
-    """Of elapsed time, whatever clocks did meanwhile."""
+    """The duration is elapsed time, whatever clocks did meanwhile."""
     then = datetime.now(UTC) - span
     assert abs(read_moment(text, SETTINGS, "--to") - then) < timedelta(seconds=5)
 

@@ -50,7 +50,7 @@ def test_a_cap_below_the_base_applies() -> None:
 
 @given(failures=st.integers(1, 10**6), unit=UNITS)
 def test_a_wait_is_never_negative_nor_above_the_cap(failures: int, unit: float) -> None:
-    """For every number of failures and every random number."""
+    """This holds for every number of failures and every random number."""
     assert timedelta(0) <= delay(failures, unit) <= CAP
 
 

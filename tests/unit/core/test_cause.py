@@ -28,7 +28,7 @@ def test_a_data_error_is_the_rows_fault(place: Place, state: str) -> None:
 def test_other_and_unknown_errors_are_never_a_rows_fault(
     place: Place, state: str
 ) -> None:
-    """Whatever is behind the view; an unknown code rejects no order."""
+    """The cause is behind the view; an unknown code rejects no order."""
     cause = cause_of(Symptom(state, place))
     assert cause is Cause.VIEW_FAILS
     assert cause.fault is Fault.VIEW
@@ -98,5 +98,5 @@ def test_an_error_specific_to_standbys_is_no_server_trouble() -> None:
 def test_the_end_of_a_session_is_no_views_fault(
     place: Place, state: str, cause: Cause
 ) -> None:
-    """Whatever was read when the server ended it."""
+    """What was read when the server ended it does not matter."""
     assert cause_of(Symptom(state, place, is_alive=False)) is cause

@@ -42,7 +42,7 @@ def mark(number: int, seconds: float = 0, timeline: int = 1) -> Mark:
 def test_a_ledger_is_compared_with_its_recorded_mark(
     remembered: Mark | None, ledger: Mark, timeline: int, descent: Continuity
 ) -> None:
-    """By the mark, its time and the timeline."""
+    """The mark, its time and the timeline are compared."""
     assert continuity_of(remembered, ledger, timeline, is_known_host=True) is descent
 
 

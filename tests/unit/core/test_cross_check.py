@@ -11,7 +11,7 @@ def test_an_order_that_only_the_poll_found_is_reported_after_a_delay() -> None:
 
 
 def test_an_order_that_the_follower_received_is_not_reported() -> None:
-    """Whether it received it before the poll or afterwards."""
+    """It may have received it before the poll or afterwards."""
     cross_check = CrossCheck(10)
     cross_check.followed(["1"], 99)
     cross_check.found(["1", "2"], 100)

@@ -32,7 +32,7 @@ CASES = [
 def test_a_component_is_overdue_when_its_time_is_over(
     stamps: dict[str, Deadline], now: float, parts: list[str]
 ) -> None:
-    """However long that time is: its last report set it."""
+    """Its last report set the length of that time."""
     assert [found.component for found in overdue(stamps, now)] == parts
 
 

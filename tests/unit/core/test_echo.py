@@ -49,7 +49,7 @@ def test_a_domain_may_be_echoed_in_punycode(local: str) -> None:
 
 
 def test_a_digest_may_be_of_the_value_in_lower_case() -> None:
-    """Without spaces at its ends, the usual way to hash addresses."""
+    """Spaces at its ends are removed, the usual way to hash addresses."""
     for text in ("Mila@shop.example", "mila@shop.example"):
         assert hashlib.sha256(text.encode()).hexdigest() in forms(" Mila@shop.example ")
 
@@ -71,5 +71,5 @@ def test_encoded_digits_contain_a_text(digits: str, text: str) -> None:
 
 
 def test_hexadecimal_digits_may_begin_in_two_places() -> None:
-    """With the first, or with the second after a letter that looks like one."""
+    """They begin with the first, or after a letter that looks like one."""
     assert list(hidden_texts("616263"))[4:] == [("616263", "abc"), ("616263", " &")]

@@ -39,13 +39,13 @@ def test_every_server_encoding_has_a_codec(encoding: str | None, codec: str) -> 
 def test_an_unsupported_character_becomes_a_question_mark(
     text: str, codec: str, expected: str
 ) -> None:
-    """Also a NUL, which no server stores, and half a character."""
+    """So does a NUL, which no server stores, and half a character."""
     assert fitted(text, codec) == expected
     assert fits(text, codec) is (text == expected)
 
 
 def test_every_text_of_a_list_is_converted() -> None:
-    """Also in nested lists; other values are unchanged."""
+    """Nested lists are converted, too; other values are unchanged."""
     given = ["café", ("ł", [7, None]), True]
     assert fitted_all(given, "iso8859-1") == ["café", ["?", [7, None]], True]
     assert fitted_all("ł", "ascii") == "?"

@@ -412,7 +412,7 @@ def test_an_invalid_detail_does_not_reject_the_purchase(field: str, given: str) 
 
 
 def test_each_omitted_detail_is_named() -> None:
-    """In the view's order, beside valid ones."""
+    """The details are in the view's order, beside valid ones."""
     details = left_out(country="Netherlands", city="Delft", phone=[], totalvalue=-1)
     assert [detail.field for detail in details] == ["totalvalue", "country", "phone"]
 
@@ -453,7 +453,7 @@ def test_another_currency_is_omitted_unless_one_is_required(currency: object) ->
     ],
 )
 def test_a_locale_is_sent_as_a_language_code(given: str, sent: str) -> None:
-    """As the vendor writes it, in the event and in a product."""
+    """The vendor's form is used in the event and in a product."""
     assert event_of(language=given)["language"] == sent
     assert product_of(language=given)["language"] == sent
 
@@ -767,7 +767,7 @@ def test_a_time_is_written_in_amsterdam_local_time(given: object, sent: str) -> 
 def test_a_time_without_a_zone_takes_the_configured_zone(
     zone: ZoneInfo, given: object, sent: str
 ) -> None:
-    """Also a date, and the hours that daylight saving time repeats or skips."""
+    """So does a date, and an hour that daylight saving time repeats or skips."""
     assert event_of(EventRules(zone=zone), timestamp=given)["timestamp"] == sent
 
 

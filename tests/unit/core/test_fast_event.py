@@ -135,7 +135,7 @@ def test_usual_rows_are_plain(given: dict[str, Any]) -> None:
 
 
 def test_whole_amounts_are_written_without_a_decimal_point() -> None:
-    """As `core.event` writes them, in fields, lines and custom fields."""
+    """As in `core.event`, this applies to fields, lines and custom fields."""
     row = ROW | {"totalvalue": 25.0, "custom_points": 3.0}
     row |= {"products": [LINE | {"price": 12.0, "quantity": 2.0}]}
     quick, _ = render_both(json.dumps(row))
@@ -242,7 +242,7 @@ assert len(made) == 8 and all(made)
 
 @pytest.mark.parametrize("more", [(), ("city",), ("city", "custom_size")])
 def test_several_threads_may_start_at_once(more: tuple[str, ...]) -> None:
-    """As a daemon's workers do; a half-initialised type would crash the process."""
+    """A daemon's workers do; a half-initialised type would crash the process."""
     command = [sys.executable, "-c", AT_ONCE, *more]
     processes = [subprocess.Popen(command) for _ in range(4)]
     assert [process.wait(30) for process in processes] == [0] * 4

@@ -416,7 +416,7 @@ def test_a_duration_is_shown_in_its_two_largest_units(
 
 
 def test_counts_are_shown_with_their_noun() -> None:
-    """In the plural, with thousands separators."""
+    """The noun may be in the plural; thousands have separators."""
     assert [count(n) for n in (0, 1, 1_000)] == ["0 orders", "1 order", "1,000 orders"]
 
 

@@ -80,7 +80,7 @@ LATER = "'2026-01-01 00:00:00+00'::timestamp with time zone"
     ],
 )
 def test_the_condition_of_a_scan_names_its_index(condition: str, wanted: str) -> None:
-    """With the view's own conditions, where they always mean the same."""
+    """The view's conditions are added if they always mean the same."""
     (index,) = missing_indexes([{"Plan": scan(condition)}])
     assert index.statement == f"CREATE INDEX CONCURRENTLY ON {wanted}"
 
@@ -113,7 +113,7 @@ def test_an_unclear_condition_names_no_index(condition: str) -> None:
 
 
 def test_conditions_that_an_index_cannot_use_are_ignored() -> None:
-    """Of another table, with an operator of its own, or a function."""
+    """They are of another table, with a custom operator, or a function."""
     condition = f"((o.a = i.b) AND (o.tags @> 'x'::text) AND (o.at > {LATER}))"
     (index,) = missing_indexes([{"Plan": scan(condition)}])
     assert (index.column, index.where) == ("a", "")

@@ -217,7 +217,7 @@ def test_a_key_that_fails_temporarily_rejects_no_order(says: Classification) -> 
 
 
 def test_a_key_that_fails_twice_rejects_no_order() -> None:
-    """Nor one that only one of two servers accepts, at its worst two times."""
+    """A key that one of two servers refuses, at its worst, rejects none either."""
     spans = [range(b, b + n) for b in range(0, 12, 2) for n in (1, 4)]
     for guilty in (frozenset[int](), frozenset({1}), frozenset({0, 3})):
         for batches in cuts(4, (1, 2, 4)):
@@ -248,7 +248,7 @@ def test_a_wrong_key_is_probed_slowly_and_rejects_no_order() -> None:
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
 def test_an_order_that_is_always_postponed_does_not_block_others(status: int) -> None:
-    """However a server or a gateway says "later"; it is not rejected."""
+    """A server or a gateway says "later"; the order is not rejected."""
     feed = Feed(
         frozenset({0}), FIREWALL, frozenset(), [Batch(0, (0, 1)), Batch(1, (2,))]
     )
@@ -269,7 +269,7 @@ def test_an_unreachable_endpoint_does_not_change_the_order_of_batches() -> None:
 
 
 def test_one_order_holds_a_busy_feed_for_seconds_only() -> None:
-    """For example a single product name that a firewall refuses."""
+    """Such an order may have a product name that a firewall refuses."""
     (batches,) = cuts(8, (1,))
     feed = check(8, frozenset({2}), batches, FIREWALL)
     assert feed.held <= timedelta(seconds=20)

@@ -6,7 +6,7 @@ from syncd.core.payload import encode
 
 
 def test_what_is_not_ascii_is_escaped_as_json_does() -> None:
-    """Also characters that need a pair of surrogates."""
+    """Some characters need a pair of surrogates."""
     assert encode(['"é😀"'.encode()], "single") == rb'"\u00e9\ud83d\ude00"'
 
 

@@ -80,7 +80,7 @@ def test_a_value_computed_from_several_rows_has_no_index(
 
 
 def test_each_table_is_named_once_by_name() -> None:
-    """With its last scan, and the cost of that."""
+    """The result has its last scan, and the cost of that."""
     plan = [scan("Seq Scan"), scan("Seq Scan", "lines"), scan("Index Scan")]
     assert whole_reads(plan) == [
         WholeRead("lines", "Seq Scan", 8.5),

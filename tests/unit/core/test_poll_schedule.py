@@ -97,7 +97,7 @@ def test_a_full_page_is_followed_by_the_next() -> None:
 def test_polling_takes_a_limited_share_of_the_databases_time(
     took: float, polls: int
 ) -> None:
-    """Also with a notification for every poll, as with a bloated outbox."""
+    """A notification for every poll, as with a bloated outbox, changes nothing."""
     schedule, now = PollSchedule(), 0.0
     for _ in range(polls):
         now += took

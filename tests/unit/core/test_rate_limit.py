@@ -123,7 +123,7 @@ def test_a_lower_rate_factor_takes_longer() -> None:
 
 @given(st.lists(st.none() | st.floats(0, 60)))
 def test_the_rate_factor_stays_within_its_bounds(course: list[float | None]) -> None:
-    """For any sequence of accepted and throttled batches."""
+    """This holds for any sequence of accepted and throttled batches."""
     throttle, now = AdaptiveRate(), 0.0
     for pause in course:
         before = throttle.share
@@ -149,7 +149,7 @@ def test_simultaneous_throttling_counts_once() -> None:
 
 @given(st.floats(0.05, 1))
 def test_the_rate_approaches_the_apis_capacity(capacity: float) -> None:
-    """At most a step above it, at least half of it below, most of it on average."""
+    """It is at most a step above it, at least half below, and mostly near it."""
     throttle, seen = AdaptiveRate(), []
     for second in range(1_000):
         if throttle.share > capacity:
@@ -164,7 +164,7 @@ def test_the_rate_approaches_the_apis_capacity(capacity: float) -> None:
 
 
 def test_the_full_rate_is_restored() -> None:
-    """From the lowest factor, by accepted batches."""
+    """Accepted batches raise the factor from its minimum."""
     throttle = AdaptiveRate(LEAST_SHARE)
     for _ in range(round(1 / SHARE_STEP)):
         throttle.speed_up()

@@ -370,7 +370,7 @@ def test_retry_after_is_a_bounded_lower_bound(
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_retry_after_applies_to_every_transient_status(status: int) -> None:
-    """Not only 429: gateways and maintenance pages send it as well."""
+    """Gateways and maintenance pages send it as well as a 429."""
     assert verdict(status, retry_after="7").retry_after == timedelta(seconds=7)
 
 
@@ -575,7 +575,7 @@ def check_meaning(
 def test_a_response_counts_what_was_accepted(
     body: dict[str, Any], taken: int | None
 ) -> None:
-    """As numbers or as text; None when it does not say."""
+    """Counts may be numbers or text; None means that there is none."""
     assert counted(Response(200, {}, msgspec.json.encode(body))) == taken
 
 
@@ -641,7 +641,7 @@ def test_a_shape_is_equal_for_other_orders() -> None:
 )
 @pytest.mark.parametrize("status", [200, 400])
 def test_escaped_values_are_hidden_as_well(status: int, body: bytes) -> None:
-    """In reasons and in shapes: the person, the address and the key."""
+    """Reasons and shapes have neither the person, the address nor the key."""
     event = {"firstname": "Zoë", "lastname": "Müller", "email": "zoe@x.nl"}
     redactor = Redactor([event], ["secret/key"])
     answer = Response(status, {}, body)

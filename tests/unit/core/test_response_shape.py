@@ -31,7 +31,7 @@ def shape(body: bytes) -> str:
 
 @pytest.mark.parametrize(("body", "expected"), SHAPES, ids=range(len(SHAPES)))
 def test_the_form_of_a_shape(body: bytes, expected: str) -> None:
-    """As the person who records its meaning reads it."""
+    """The person who records its meaning reads this form."""
     assert shape(body) == f"HTTP 200 {expected}"
 
 

@@ -194,7 +194,7 @@ def test_too_many_rejections_are_a_spike() -> None:
 
 
 def test_an_undecidable_outcome_waits_for_a_person() -> None:
-    """Whatever is configured for uncertain batches."""
+    """The setting for uncertain batches does not matter."""
     unknown = decide(UNKNOWN, EndpointHistory(3, 1), 0.5)
     assert (unknown.holds, unknown.uncertain) == (True, True)
     conflicting = decide(CONFLICT, EndpointHistory(1, 2, is_uncertain=True), 0.5)
@@ -250,14 +250,14 @@ def test_a_batch_that_keeps_failing_lets_others_go_first() -> None:
 
 
 def test_a_batch_that_was_never_read_keeps_its_place() -> None:
-    """However long the outage lasts: the batch cannot be at fault."""
+    """The batch cannot be at fault, however long the outage lasts."""
     assert (
         decide(TRANSIENT, EndpointHistory(5, 99, failures=99), 0.5).batch_wait is None
     )
 
 
 def test_a_hold_is_probed_soon_and_then_on_a_slow_schedule() -> None:
-    """At last every five minutes; the suspect is due as soon as the hold ends."""
+    """It ends at five minutes; the suspect is due as soon as the hold ends."""
     waits = []
     for failures in (0, 1, 2, 3, 4, 5, 99):
         held = decide(FORBIDDEN, EndpointHistory(5, 1, failures), 0.5)
@@ -296,7 +296,7 @@ def test_a_rejection_spike_has_a_number_and_a_share(
 def test_more_accepted_orders_never_raise_the_alarm(
     rejected: float, accepted: float, more: float
 ) -> None:
-    """And more rejected ones never silence it."""
+    """More rejected ones never end it."""
     assert is_rejection_spike(rejected, accepted) or not is_rejection_spike(
         rejected, accepted + more
     )
@@ -532,5 +532,5 @@ WHOLE = {
 def test_a_decision_is_complete(
     classification: Classification, history: EndpointHistory, decision: Decision
 ) -> None:
-    """Not the action alone: all waits, the evidence, and the reason."""
+    """It has the action, all waits, the evidence, and the reason."""
     assert decide(classification, history, 0.5) == decision

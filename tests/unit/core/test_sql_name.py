@@ -23,7 +23,7 @@ from syncd.core.sql_name import SqlName, quoted, unquoted
 def test_a_name_is_read_as_postgresql_reads_it(
     written: str, schema: str | None, name: str
 ) -> None:
-    """In lower case without double quotes, unchanged within them."""
+    """It becomes lower case without double quotes, and is unchanged within them."""
     assert SqlName.parse(written) == SqlName(schema, name)
 
 
@@ -33,7 +33,7 @@ def test_a_name_is_read_as_postgresql_reads_it(
      '"a\0"', "é" * 32],
 )  # fmt: skip
 def test_an_invalid_name_is_refused(written: str) -> None:
-    """Also one that PostgreSQL would truncate."""
+    """A name that PostgreSQL would truncate is invalid."""
     assert SqlName.parse(written) is None
 
 

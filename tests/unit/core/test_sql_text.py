@@ -87,7 +87,7 @@ def test_each_token_has_its_kind() -> None:
 
 
 def test_a_statement_has_its_line_and_first_keywords() -> None:
-    """For error messages; a comment in between is no word."""
+    """Error messages use them; a comment in between is no word."""
     first, second = statements("-- head\nBEGIN;\n\nCreate /* or */ view\n x AS 1")
     assert (first.line, first.keywords) == (2, ["BEGIN"])
     assert (second.line, second.keywords[:2]) == (4, ["CREATE", "VIEW"])

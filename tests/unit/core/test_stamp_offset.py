@@ -40,7 +40,7 @@ def appearances_of(
 def test_every_offset_is_found_whatever_the_delays(
     quarters: int, jitter: list[float], apart: float
 ) -> None:
-    """From a quarter of an hour to 15 hours, seen up to five minutes late."""
+    """Offsets range from 15 minutes to 15 hours, delays up to five minutes."""
     offset = quarters * QUARTER
     found = find_shift(
         [

@@ -26,7 +26,7 @@ def row(**columns: object) -> dict[str, Any]:
 
 
 def test_each_order_is_sent_waiting_or_refused() -> None:
-    """With the reason, and the key of the first."""
+    """The result has the reason, and the key of the first order."""
     found = surveyed(
         row(), row(email=None), row(email="x"), row(email="y"), None, row(products=[])
     )
@@ -44,7 +44,7 @@ def test_each_order_is_sent_waiting_or_refused() -> None:
 
 
 def test_spaces_and_excess_digits_are_counted_once_for_an_order() -> None:
-    """Also in its lines; an omitted value is not rounded."""
+    """Its lines count, too; an omitted value is not rounded."""
     line = {"id": " MUG", "quantity": 1, "price": Decimal("1.239"), "name": "x"}
     found = surveyed(
         row(products=[line, line], totalvalue=Decimal("2.478")),

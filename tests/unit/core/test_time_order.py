@@ -19,19 +19,19 @@ def made(*minutes: float) -> list[tuple[str, datetime]]:
 
 @pytest.mark.parametrize("is_all", [True, False])
 def test_times_in_the_order_of_keys_are_no_finding(*, is_all: bool) -> None:
-    """However far apart, and also with several created in one moment."""
+    """They may be far apart, or created in one moment."""
     orders = made(*range(0, 300, 10), 300, 300, 299, 298)
     assert backdated_orders(orders, TOLERANCE, is_all=is_all) == []
 
 
 def test_an_order_paid_later_is_no_finding() -> None:
-    """Nor are those that were created after it and paid at once."""
+    """Orders that were created after it and paid at once are none either."""
     orders = made(*(at + 4000 * (at % 2) for at in range(60)))
     assert backdated_orders(orders, TOLERANCE, is_all=False) == []
 
 
 def test_a_time_older_than_its_order_is_found() -> None:
-    """With its distance from the oldest of those created just before."""
+    """The result has its distance from the oldest of those created just before."""
     orders = made(*range(20), -10_000, *range(20, 30))
     found = backdated_orders(orders, TOLERANCE, is_all=False)
     assert found == [BackdatedOrder("21", timedelta(minutes=10_010))]

@@ -20,7 +20,7 @@ def filled_buffer(*transactions: tuple[int, str, int | None]) -> TransactionBuff
 
 
 def test_a_snapshot_is_read_from_postgresqls_form() -> None:
-    """With and without running transactions; ids include their epoch."""
+    """It may have running transactions; ids include their epoch."""
     assert Snapshot.parse("10:14:10,12") == Snapshot(14, frozenset({10, 12}))
     assert Snapshot.parse("10:10:") == Snapshot(10, frozenset())
 
@@ -42,7 +42,7 @@ def test_a_snapshot_is_read_from_postgresqls_form() -> None:
 def test_a_transaction_is_visible_when_the_snapshot_includes_it(
     snapshot: str, xid: int, *, shown: bool
 ) -> None:
-    """Also just after and before a wraparound of the 32-bit id."""
+    """The 32-bit id may be just after or before a wraparound."""
     assert Snapshot.parse(snapshot).shows(xid) is shown
 
 
@@ -55,7 +55,7 @@ def test_every_id_near_a_snapshot_is_unambiguous(upper: int, distance: int) -> N
 
 
 def test_keys_come_once_in_commit_order() -> None:
-    """And the position is that behind the last of them."""
+    """The position is that behind the last of them."""
     buffer = filled_buffer((1, "ba", 10), (2, "ac", 20))
     assert len(buffer) == 4
     assert buffer.take(ALL, 10) == ReadyKeys(["b", "a", "c"], 20)
@@ -126,7 +126,7 @@ def test_an_empty_transaction_moves_the_position() -> None:
 def test_the_position_passes_no_key_that_was_not_taken(
     transactions: list[str], reads: list[tuple[frozenset[int], int]]
 ) -> None:
-    """Whatever is invisible at any time, in pages of any size."""
+    """Any transactions may be invisible at any time, and pages of any size."""
     buffer = filled_buffer(
         *((xid, keys, 10 * xid + 10) for xid, keys in enumerate(transactions))
     )

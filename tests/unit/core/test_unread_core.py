@@ -93,7 +93,7 @@ def test_the_size_of_reads_shrinks_at_once_and_grows_while_they_are_fast() -> No
 
 
 def test_a_read_doubles_when_it_was_full_and_fast() -> None:
-    """Not after one with fewer orders, or one that took a quarter of the limit."""
+    """It does not after fewer orders, or after a quarter of the time limit."""
     size = ReadSize(100)
     size.failed(20)
     assert size.at_most == 10

@@ -25,7 +25,7 @@ def fail() -> Turn:
 
 
 def test_a_turn_that_was_not_due_proves_no_recovery() -> None:
-    """Nor does it end the trouble that `status` shows."""
+    """It does not end the trouble that `status` shows either."""
     lines = LogRecorder()
     policy = ErrorPolicy(lines)
     policy.attempt("stamps", fail)

@@ -34,7 +34,7 @@ def test_a_suspended_and_continued_process_received_no_signal() -> None:
 
 
 def test_a_signal_is_reported_by_its_name() -> None:
-    """Also one that does not stop the process."""
+    """A signal that does not stop the process is reported as well."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         process = waiting()
         process.send_signal(number)

@@ -51,7 +51,7 @@ def test_codes_have_sections_and_faults_have_a_next_step() -> None:
 
 
 def test_each_error_declares_what_it_means_for_a_start() -> None:
-    """And nothing else does: a warning never prevents a start."""
+    """Only errors do: a warning never prevents a start."""
     text = (ROOT / "syncd" / "diagnostics" / "check" / "codes.toml").read_text()
     declared = {
         name for name, values in tomllib.loads(text).items() if "start" in values

@@ -63,7 +63,7 @@ def test_a_correct_configuration_is_reported_as_such(tmp_path: Path) -> None:
 def test_an_unknown_setting_is_reported_with_the_nearest(
     tmp_path: Path, line: str, words: str
 ) -> None:
-    """Also one in the wrong section; the rest is checked."""
+    """It may be in the wrong section; the rest is checked."""
     section = line.splitlines()[0]
     text = GOOD.replace(section, line) if section in GOOD else f"{line}\n{GOOD}"
     found = check_files(write(tmp_path, text))

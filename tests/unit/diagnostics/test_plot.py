@@ -48,7 +48,7 @@ def plot(*values: float | None, is_line: bool = False) -> Plot:
 def test_the_intervals_of_a_period_are_contiguous(
     lower: datetime, span: timedelta, zone: str
 ) -> None:
-    """From its beginning to its end, none empty, none longer than its unit."""
+    """None is empty, and none is longer than its unit."""
     start = lower.replace(tzinfo=UTC)
     made = Period.of(start, start + span, ZoneInfo(zone))
     ends = [*(s.astimezone(UTC) for s in made.starts), start + span]
@@ -79,7 +79,7 @@ def test_a_repeated_hour_is_two_intervals() -> None:
 
 
 def test_hours_are_labelled_at_round_times() -> None:
-    """Not where the period happens to begin."""
+    """The beginning of the period does not matter."""
     lower = datetime(2026, 11, 22, 4, 17, tzinfo=UTC)
     made = Period.of(lower, lower + timedelta(days=2), ZoneInfo("UTC"))
     assert [made.label(place) for place in made.marked(10)][:4] == [
@@ -187,7 +187,7 @@ def test_the_page_of_an_empty_ledger_is_short_and_gives_the_next_step() -> None:
 
 
 def test_every_plot_has_a_description_and_a_table() -> None:
-    """For screen readers, and for exact figures."""
+    """They are for screen readers, and for exact figures."""
     page = made(figures())
     shown = [each for each in plots(figures()) if each.series]
     assert len(shown) == 5

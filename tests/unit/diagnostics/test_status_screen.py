@@ -174,7 +174,7 @@ def test_many_reasons_leave_room_for_the_figures() -> None:
     ],
 )
 def test_daemons_are_shown(members: list[InstanceInfo], text: str) -> None:
-    """With what happened to the last one, when none runs."""
+    """If none runs, what happened to the last one is shown."""
     facts = replace(WELL, quick=replace(QUICK, members=members))
     assert text in words(shown(facts, Health([])))
 

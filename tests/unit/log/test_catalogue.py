@@ -57,7 +57,7 @@ def test_every_field_has_one_meaning_and_type() -> None:
 
 
 def test_a_numbers_unit_is_documented() -> None:
-    """In its name if it is a time, a size or a rate; in the table always."""
+    """Times, sizes and rates have it in the name; the table always has it."""
     without = {n for n, f in FIELDS.items() if f.kind == "number" and not f.unit}
     assert without == {"rate_factor"}, "a share has none; others need one"
     suffixes = {"s": "_seconds", "ms": "_ms", "MiB": "_mb", "orders/min": "_per_minute"}

@@ -86,7 +86,7 @@ def only_line(stream: io.StringIO) -> dict[str, object]:
 def test_any_value_of_any_field_makes_a_valid_line(
     data: st.DataObject, event: str
 ) -> None:
-    """Of the field's type, or null; never in another field."""
+    """The field has a value of its type or null, which is in no other field."""
     values = {name: data.draw(HOSTILE, name) for name in EVENTS[event].fields}
     with written() as stream:
         log.Log("shop").emit(event, **values)
@@ -100,7 +100,7 @@ def test_any_value_of_any_field_makes_a_valid_line(
 def test_undeclared_fields_do_not_reach_the_line(
     fields: dict[str, object], event: str
 ) -> None:
-    """Even when code bypasses the catalogue."""
+    """They are dropped even when code bypasses the catalogue."""
     reserved = {"event", "exc_info", "stack_info", "stacklevel", "extra", "name"}
     extra = {name: v for name, v in fields.items() if name not in reserved | {"self"}}
     with written() as stream:
@@ -111,7 +111,7 @@ def test_undeclared_fields_do_not_reach_the_line(
 
 @given(st.text() | HOSTILE, HOSTILE)
 def test_a_library_may_log_anything(template: object, value: object) -> None:
-    """Or raise anything: neither its values nor its traceback are written."""
+    """Neither its values nor a traceback are written."""
     canary = "canary of a value"
     with written() as stream:
         try:
@@ -145,7 +145,7 @@ def test_a_crash_is_one_line_without_the_errors_message(value: object) -> None:
 
 
 def test_an_uncaught_error_is_a_line_too() -> None:
-    """In any thread; Python would print a traceback."""
+    """This holds in any thread, where Python would print a traceback."""
     error = KeyError("mila@example.com")
     with written() as stream:
         log.own_crashes(log.Log("shop"))

@@ -98,7 +98,7 @@ def test_another_error_of_the_same_class_is_logged_at_once(lines: io.StringIO) -
 
 
 def test_a_paused_component_has_no_old_trouble(lines: io.StringIO) -> None:
-    """And one that fails after a pause is not paused any more."""
+    """A component that fails after a pause is not paused any more."""
     reactions = ErrorPolicy(log.Log("shop"))
     for _ in range(2):
         reactions.react("capture", DatabaseUnavailableError("cut", "Wait."))

@@ -106,7 +106,7 @@ def drafted(rows: dict[str, list[dict[str, str | None]]], *tables: Table) -> Dra
     ],
 )
 def test_a_name_means_the_same_in_each_language(name: str, concepts: set[str]) -> None:
-    """Whatever its case, its compounds and its accents."""
+    """Case, compounds and accents do not matter."""
     assert meaning_of(name).concepts == concepts
 
 
