@@ -647,7 +647,7 @@ def test_the_daemon_slows_down_and_holds_what_it_took_over(
 def test_an_order_with_several_rows_is_sent_without_what_differs(
     harness: Harness,
 ) -> None:
-    """Two payments, two totals: which is right is not known, and is reported."""
+    """Two payments give two totals: the right one is unknown, and it is reported."""
     shop = harness.shop
     shop.sql("CREATE TABLE payments (order_id bigint, amount numeric)")
     shop.sql("INSERT INTO payments VALUES (1, 20), (1, 5), (2, 25), (2, 25)")

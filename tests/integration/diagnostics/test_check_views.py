@@ -141,7 +141,7 @@ DERIVED = {
 def test_an_index_of_a_condition_does_not_limit_the_time(
     inspector: CheckRunner,
 ) -> None:
-    """It finds each order that was ever paid; one of the time finds the newest."""
+    """An index of the state finds every paid order; one of the time the newest only."""
     shop = inspector.shop
     shop.confirm(3)
     view = "SELECT id AS order_key, confirmed_at FROM orders WHERE state = 'paid'"

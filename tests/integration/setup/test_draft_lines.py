@@ -153,7 +153,7 @@ def test_an_unknown_kind_of_line_is_a_product(
 def test_a_declared_key_is_preferred_to_a_name(
     database: str, drafted: draft_schemas.Drafted
 ) -> None:
-    """Here the order is the parent of its lines."""
+    """In this schema the order is the parent of its lines."""
     made = drafted(
         ORDERS
         + """

@@ -123,7 +123,7 @@ def test_a_time_may_be_a_number_since_1970(
     seconds: str,
     default: str,
 ) -> None:
-    """In seconds or milliseconds; 0 is no time; its index is one of the expression."""
+    """It counts seconds or milliseconds; 0 is no time; its index has the expression."""
     chosen = confirmed_at(
         drafted,
         f"placed {of_type}, created_at {of_type}, version int",
@@ -153,6 +153,6 @@ def test_a_time_may_be_a_number_since_1970(
 def test_a_number_is_no_time_because_of_its_size(
     drafted: draft_schemas.Drafted,
 ) -> None:
-    """Its name has to be one of a time."""
+    """Its name has to be that of a time, too."""
     chosen = confirmed_at(drafted, "order_reference bigint", "1777590000 + n")
     assert chosen.certainty is Certainty.GAP

@@ -164,7 +164,7 @@ def test_unusual_values_are_reported(shop: Shop, attempt: Try) -> None:
 
 
 def test_refunds_among_the_orders_are_reported(shop: Shop, attempt: Try) -> None:
-    """A total that is negative is not sent, and may be none of an order."""
+    """A negative total is not sent; its row may not be an order at all."""
     shop.confirm(2)
     columns = COLUMNS.replace("total AS totalvalue", "-5 AS totalvalue")
     out = attempt(views(columns=columns)).stdout

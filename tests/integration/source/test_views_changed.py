@@ -419,7 +419,7 @@ ALTER TABLE orders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 def test_views_that_no_longer_list_the_newest_orders_are_reported(
     started: FeedHarness, hide: str
 ) -> None:
-    """As with row level security, they may hide new orders; until one is listed."""
+    """Row level security, for example, may hide new orders until one is listed."""
     shop = started.shop
     shop.confirm(3)
     started.poll()

@@ -211,7 +211,7 @@ def test_names_are_kept_as_first_seen_until_the_views_are_replaced() -> None:
 
 
 def test_most_known_orders_are_lost_from_three_and_a_half_on() -> None:
-    """Fewer may have been cancelled."""
+    """A smaller number may have been cancelled."""
     known = [order(str(n), seconds=n) for n in range(7)]
     assert not are_most(known, known[:3])
     assert are_most(known, known[:4])
@@ -221,7 +221,7 @@ def test_most_known_orders_are_lost_from_three_and_a_half_on() -> None:
 
 
 def test_lost_orders_are_elsewhere_if_others_have_exactly_their_times() -> None:
-    """A time next to it is another order's."""
+    """An order with a slightly different time is another one."""
     lost = [order(str(n), seconds=n) for n in range(4)]
     others = [listing(f"NL-{n}", seconds=n) for n in range(4)]
     assert are_elsewhere(lost, others)
@@ -231,7 +231,7 @@ def test_lost_orders_are_elsewhere_if_others_have_exactly_their_times() -> None:
 
 
 def test_the_newest_orders_are_lost_whatever_comes_first() -> None:
-    """The three newest by time, in whichever order they were read."""
+    """The three newest by time count, in whichever order they were read."""
     known = [order(str(n), seconds=n) for n in (2, 0, 3, 1)]
     assert are_newest(known, [k for k in known if k.key != "0"])
     assert not are_newest(known, [k for k in known if k.key != "1"])

@@ -161,7 +161,7 @@ def test_a_join_names_the_column_of_the_scanned_table(name: str) -> None:
 
 
 def test_an_index_that_misses_the_bound_is_no_help() -> None:
-    """A scan by another condition wants an index of the bound's column."""
+    """A scan by another condition needs an index of the bound's column."""
     node = scan(f"(o.paid_at > {LATER})", **{"Index Cond": "(state = 'paid'::text)"})
     node["Node Type"] = "Index Scan"
     plan = {"Plan": node}

@@ -57,7 +57,7 @@ LATE = "(at > '2026-05-01 10:00:00.123457+00'::timestamptz)"
 def test_an_index_that_does_not_limit_the_time_is_read_whole(
     node: dict[str, object], *, is_whole: bool
 ) -> None:
-    """Where the bound only sorts out what another condition found."""
+    """The time bound then only filters what another condition found."""
     plan = {"Plan": node}
     assert bool(whole_reads(plan, ".123457")) is is_whole
 
