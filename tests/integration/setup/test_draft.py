@@ -14,7 +14,10 @@ from support import draft_schemas, shop_dumps
 from syncd.cli import cli
 
 SCHEMAS = [*draft_schemas.schemas("development"), *draft_schemas.schemas("held_out")]
-SECOND = [*draft_schemas.schemas("second_held_out")]
+SECOND = [
+    *draft_schemas.schemas("second_held_out"),
+    *draft_schemas.schemas("third_held_out"),
+]
 SHOPS = [
     pytest.param(
         shop,
