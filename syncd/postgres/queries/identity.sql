@@ -2,8 +2,9 @@
 
 -- name: behind :one
 -- The key's type, the query of every view and every table behind the two, those with this
--- feed's triggers, all enabled (of partitions the uppermost), those of its publication; the seal; and
--- the oid that each of some names has now. Reads the catalogue alone.
+-- feed's triggers, all enabled (of partitions the uppermost), those of its publication; the
+-- seal; and the oid that each of some names has now. Reads the catalogue alone, also of
+-- schemas that the role may not use.
 WITH RECURSIVE tree AS (
     SELECT v.oid, v.behind
       FROM (VALUES (to_regclass(%(confirmed_view)s)::oid, 'orders'),
@@ -79,11 +80,13 @@ SELECT jsonb_build_object(
                                     ORDER BY t.behind, t.name)
                      FROM told AS t), '[]'))::text AS identity,
        ({seal}) AS seal,
-       (SELECT coalesce(jsonb_object_agg(n.name, to_regclass(n.name)::oid::bigint)
-                        FILTER (WHERE to_regclass(n.name) IS NOT NULL), '{{}}')::text
-          FROM (SELECT DISTINCT u.name
-                  FROM unnest(%(names)s::text[]) AS u (name)) AS n)
-           AS namesakes;
+       (SELECT coalesce(jsonb_object_agg(m.name, m.oid), '{{}}')::text
+          FROM (SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name,
+                       c.oid::bigint
+                  FROM pg_catalog.pg_class AS c
+                  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')) AS m
+         WHERE m.name = ANY(%(names)s::text[])) AS namesakes;
 
 -- name: seal :one
 -- The two views' queries as rows of the catalogue: another text when one of the views

@@ -485,3 +485,18 @@ def test_a_reconciliation_captures_nothing_under_rewritten_keys(
         started.reconcile()
     assert shop.captured() == 5
     assert check(started).held
+
+
+def test_a_schema_that_the_role_may_not_use_is_compared_as_well(shop: Shop) -> None:
+    """The role reads the views alone; a schema swapped under them is named."""
+    swap = "CREATE SCHEMA sales; ALTER TABLE orders SET SCHEMA sales"
+    shop.sql(swap)
+    with closing(FeedHarness(shop)) as started:
+        shop.sql("INSERT INTO sales.orders (confirmed_at) VALUES (now())")
+        assert started.poll() == 1
+        assert check(started) == IdentityCheck()
+        shop.sql("ALTER SCHEMA sales RENAME TO sales_old; CREATE SCHEMA sales")
+        assert check(started) == IdentityCheck()
+        shop.sql("CREATE TABLE sales.orders (LIKE sales_old.orders)")
+        (found,) = check(started).replaced
+        assert found.table == "sales.orders"
