@@ -114,7 +114,7 @@ def crash(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> CrashHarness:
 
 
 def kill_at(crash: CrashHarness, step: str, number: int = 1) -> None:
-    """Let a daemon recover from the last kill, then kill it at `step`."""
+    """Wait until a daemon has recovered from the last kill, then kill it at `step`."""
     crash.shop.end_back_off()
     crash.confirm_until_dead(crash.start_to_be_killed(step, number))
     crash.sandbox.clear_faults()

@@ -175,7 +175,7 @@ class Claims:
             worker.claim = None
 
     def _settle(self, worker: Worker, *, is_accepted: bool) -> None:
-        """Let the delivery settle an attempt, with or without a response."""
+        """Make the delivery settle an attempt, with or without a response."""
         assert worker.claim
         sent = Sent(worker.claim, worker.keys, [f"W-{k}" for k in worker.keys], b"{}")
         settlement = self._settlement

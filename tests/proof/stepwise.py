@@ -84,7 +84,7 @@ class Stepwise(ABC):
         """
 
     def pause(self) -> None:
-        """Let the driver continue; return at its next step."""
+        """Make the driver continue; return at its next step."""
         if threading.current_thread() is self._thread:
             self._turn.release()
             self._go.acquire()

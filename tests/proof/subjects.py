@@ -87,7 +87,7 @@ class LedgerSubject(Stepwise):
         """Make the capture's objects from the database alone."""
 
     def connect(self, role: str) -> Connections:
-        """Give the capture connections that pause: to one database, or to several."""
+        """Return connections that pause, to one database or several, for a capture."""
         connections = self.connections(role)
         self._connections.append(connections)
         return connections

@@ -195,7 +195,7 @@ class World:
             self.prepared.append(name)
 
     def wait(self) -> None:
-        """Let the server's clock advance by more than the lookback."""
+        """Advance the server's clock by more than the lookback."""
         self.rows(f"SELECT pg_sleep({1.5 * self.lookback.total_seconds()})")
 
     def drop(self, application: str) -> None:

@@ -15,7 +15,7 @@ LONGEST = 5.0
 
 
 def waits(schedule: PollSchedule, polls: int, took: float = 0.0) -> list[float]:
-    """Let polls find nothing; return the wait after each."""
+    """Run polls that find nothing; return the wait after each."""
     now, found = 0.0, []
     for _ in range(polls):
         schedule.found_nothing(now, took, LONGEST)
