@@ -251,6 +251,8 @@ SELECT coalesce('role ' || r.rolname::text, 'every role'),
 -- Whether a table has an index that begins with one of some columns or expressions.
 SELECT EXISTS (
        SELECT FROM pg_catalog.pg_index AS i
-        WHERE i.indrelid = to_regclass(%(table)s)
+         JOIN pg_catalog.pg_class AS c ON c.oid = i.indrelid
+         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE ARRAY[n.nspname, c.relname]::text[] = parse_ident(%(table)s)
           AND i.indisvalid
           AND pg_get_indexdef(i.indexrelid, 1, true) = ANY(%(columns)s::text[]));

@@ -41,6 +41,17 @@ def test_a_correct_shop_has_no_finding_to_fix(inspector: CheckRunner) -> None:
     assert wrong == {"endpoint.unreachable"}  # there is none in these tests
 
 
+def test_a_schema_that_the_role_may_not_use_has_no_finding(
+    inspector: CheckRunner,
+) -> None:
+    """The role reads the views alone; an index is proposed all the same."""
+    inspector.shop.sql("CREATE SCHEMA sales; ALTER TABLE orders SET SCHEMA sales")
+    inspector.shop.sql("DROP INDEX sales.orders_confirmed_at")
+    codes = inspector.codes()
+    assert "plan.small" in codes
+    assert not codes & {"check.failed", "role.missing"}
+
+
 def test_an_empty_schema_leads_to_the_next_step(database: str, tmp_path: Path) -> None:
     """The views have to be created; checks that need them are skipped."""
     shop = Shop.open(database, views=False)
