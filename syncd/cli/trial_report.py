@@ -128,7 +128,7 @@ def _oddities(settings: Settings, result: TrialResult) -> Iterator[str]:
     if result.repeated[0]:
         orders, key = result.repeated
         what = f"{count(orders)} have several rows in purchases, for example {key}"
-        yield f"  {what}: syncd sends an arbitrary one"
+        yield f"  {what}: what differs between them is not sent"
     yield from _unasked(settings, survey)
     if any("no products" in reason for reason in survey.waiting):
         page = '"Lines that come after the confirmation" in sql/shops/README.md'
@@ -187,8 +187,12 @@ def _change(change: Difference | None) -> Iterator[str]:
 
 
 def _next(result: TrialResult, where: str) -> str:
+    apply = f"`syncd views apply {where} --as DSN`"
+    if result.is_good and result.marks:
+        marked = f"the comments with DOUBT or GAP ({result.marks})"
+        return f"check {marked} in {where}; once the views are right, {apply}"
     if result.is_good:
-        return f"`syncd views apply {where} --as DSN`"
+        return apply
     if any(finding.severity == "error" for finding in result.findings):
         return "fix the errors above, and try again"
     return "correct the views, and try them again"

@@ -1,5 +1,6 @@
 """A file of the two views: nothing else may stand in it."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _WRAPPERS = {
     ("END",),
 }
 """What a file may hold beside the views; a transaction is made anyway."""
+_MARK = re.compile(r"--.*\b(?:DOUBT|GAP)(?=[:.]|$)", re.MULTILINE)
 
 _HEADS = (("CREATE", "VIEW"), ("CREATE", "OR", "REPLACE", "VIEW"))
 
@@ -87,11 +89,13 @@ class ViewFile:
         title: As the operator named it.
         names: Of the views in the file.
         statements: Both, in the file's order.
+        marks: How many comments still have a draft's DOUBT or GAP.
     """
 
     title: str
     names: ViewNames
     statements: Sequence[SqlStatement]
+    marks: int = 0
 
     @classmethod
     def parse(cls, title: str, text: str, names: ViewNames) -> "ViewFile":
@@ -114,7 +118,7 @@ class ViewFile:
         for view in names.both:
             if view not in found:
                 raise ViewFileError(title, None, f"makes no {view}")
-        return cls(title, names, list(found.values()))
+        return cls(title, names, list(found.values()), len(_MARK.findall(text)))
 
     def definitions(self, names: ViewNames) -> Iterator[Definition]:
         """Yield the statements with other names of the views, in the file's order."""

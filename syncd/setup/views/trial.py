@@ -49,6 +49,7 @@ class TrialResult:
         slow: What took too long, so that not all was checked; usually empty.
         change: What becomes of the events with the views in place; None: there are
             none that may be read.
+        marks: How many comments of the file have a draft's DOUBT or GAP.
     """
 
     title: str
@@ -61,6 +62,7 @@ class TrialResult:
     change: Difference | None = None
     keys: Sequence[str] = ()
     slow: str = ""
+    marks: int = 0
 
     @property
     def is_good(self) -> bool:
@@ -107,7 +109,7 @@ class Trial:
     def _examine(self, file: ViewFile, source: Source, orders: int) -> TrialResult:
         now = source.clock()
         survey = Survey(rules_of(self._settings), now)
-        result = TrialResult(file.title, now, {}, survey)
+        result = TrialResult(file.title, now, {}, survey, marks=file.marks)
         result.findings += check_views(source)
         result.findings += check_types(self._settings, source)
         try:

@@ -68,6 +68,26 @@ def facts(done: CompletedProcess[str]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("comments", "next_step"),
+    [
+        ("-- the word GAP alone, or a DOUBT of somebody's", "Next: `syncd views apply"),
+        (
+            "-- total: doubtful. DOUBT: with tax?\n-- city: GAP.\n-- GAP",
+            "Next: check the comments with DOUBT or GAP (3) in",
+        ),
+    ],
+    ids=["none", "three"],
+)
+def test_the_next_step_names_the_marks_that_a_draft_has_left(
+    shop: Shop, attempt: Try, comments: str, next_step: str
+) -> None:
+    """All orders could be sent, and still a total may be the wrong one."""
+    shop.confirm(1)
+    done = attempt(f"{comments}\n{views()}")
+    assert next_step in done.stdout
+
+
 def test_a_trial_leaves_nothing_behind(shop: Shop, attempt: Try) -> None:
     """No view, schema, grant or statistics; the existing views stay."""
     shop.confirm(3)
