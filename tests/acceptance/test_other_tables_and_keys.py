@@ -171,9 +171,11 @@ def test_row_level_security_that_empties_the_view_is_reported(
         finding["code"]
         for finding in json.loads(syncd("check", "--json", "--config", config).stdout)
     }
-    shop.start(config)
+    daemon = shop.start(config)
     status = syncd("status", "--config", config)
     assert "3 of the 3 newest known orders" in " ".join(status.stdout.split())
     shop.sql("ALTER TABLE orders DISABLE ROW LEVEL SECURITY")
     wait_until(lambda: delivered(shop) == 5)
+    daemon.terminate()
+    daemon.wait(30)
     shop.sql(f"REASSIGN OWNED BY {owner} TO CURRENT_USER; DROP ROLE {owner}")

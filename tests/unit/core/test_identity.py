@@ -227,6 +227,7 @@ def test_lost_orders_are_elsewhere_if_others_have_exactly_their_times() -> None:
     assert are_elsewhere(lost, others)
     assert are_elsewhere(lost, others[:2])
     assert not are_elsewhere(lost, others[:1])
+    assert not are_elsewhere(lost[:3], others[:1])
     assert not are_elsewhere(lost, [listing("9", milliseconds=1)] * 4)
 
 
