@@ -41,7 +41,7 @@ class MissingIndex:
         return f"CREATE INDEX CONCURRENTLY ON {self.table} ({self.column}){where};"
 
 
-def missing_indexes(plan: object, bound: str = "") -> list[MissingIndex]:
+def missing_indexes(plan: object, bound: str | None = None) -> list[MissingIndex]:
     """Name what would serve the tables that a verbose plan (JSON) reads whole.
 
     See `whole_reads` for the bound.

@@ -23,14 +23,14 @@ class WholeRead:
     cost: float
 
 
-def whole_reads(plan: object, bound: str = "") -> list[WholeRead]:
+def whole_reads(plan: object, bound: str | None = None) -> list[WholeRead]:
     """List what a plan (EXPLAIN's JSON) reads whole, each table once, by name.
 
     A scan of an index without a condition on it is one, too: it reads every row.
 
     Args:
         plan: What PostgreSQL returned.
-        bound: Text of the value that limits the look-up, as conditions show it; empty:
+        bound: Text of the value that limits the look-up, as conditions show it; None:
             any condition on an index limits it.
     """
     found = {
@@ -57,15 +57,15 @@ def is_derived(plan: object) -> bool:
     )
 
 
-def is_whole(node: dict[str, object], bound: str = "") -> bool:
+def is_whole(node: dict[str, object], bound: str | None = None) -> bool:
     """Return whether a node of a plan reads its table from end to end.
 
     An index that is sought by another condition than the bound is read for all rows
     that there ever were: each paid order, say, of which the newest are kept.
     """
     kind = node["Node Type"]
-    if bound and bound in str(node.get("Filter", "")):
-        return not any(bound in str(part.get("Index Cond", "")) for part in nodes(node))
+    if bound is not None and bound in str(node.get("Filter")):
+        return not any(bound in str(part.get("Index Cond")) for part in nodes(node))
     if kind == "Bitmap Heap Scan":
         return not any("Index Cond" in part for part in nodes(node.get("Plans")))
     return kind in _WHOLE or (kind in _BY_INDEX and "Index Cond" not in node)

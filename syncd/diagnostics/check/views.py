@@ -20,6 +20,7 @@ SAMPLE_SPAN = timedelta(days=30)
 """How old an order may be to be an example."""
 
 _MARK = 123457  # microseconds: conditions of a plan show the time in any zone
+_BOUND = f".{_MARK}"
 _SMALL_COST = 100.0  # a table of a few pages may be read whole
 _TIMES = {"timestamptz", "timestamp", "date"}
 _NUMBERS = {"int2", "int4", "int8", "numeric", "float4", "float8"}
@@ -124,36 +125,31 @@ def check_plans(source: Source) -> Iterator[Finding]:
     """Read the plans of the look-ups: none may read a large table whole."""
     recent = (source.clock() - timedelta(minutes=5)).replace(microsecond=_MARK)
     keys = [key for key, _ in source.sample(source.clock() - SAMPLE_SPAN, 3)]
-    look_ups: tuple[tuple[str, str, Callable[[], object], str], ...] = (
-        (
-            "look-up by time",
-            "time",
-            lambda: source.plan("plan_window", lower=recent),
-            f".{_MARK}",
-        ),
-        ("look-up by key", "key", lambda: source.plan("plan_read", keys=keys), ""),
-        ("confirmed by key", "key", lambda: source.plan("plan_touched", keys=keys), ""),
+    look_ups: tuple[tuple[str, str, Callable[[], object]], ...] = (
+        ("look-up by time", "time", lambda: source.plan("plan_window", lower=recent)),
+        ("look-up by key", "key", lambda: source.plan("plan_read", keys=keys)),
+        ("confirmed by key", "key", lambda: source.plan("plan_touched", keys=keys)),
     )
-    for subject, what, ask, bound in look_ups:
-        yield _plan(source, subject, what, ask, bound)
+    for subject, what, ask in look_ups:
+        yield _plan(source, subject, what, ask)
 
 
 def _plan(
-    source: Source, subject: str, what: str, ask: Callable[[], object], bound: str
+    source: Source, subject: str, what: str, ask: Callable[[], object]
 ) -> Finding:
     """Judge a plan as it is, and as it would be were the tables large."""
     plan = ask()
-    reads = whole_reads(plan, bound)
+    reads = whole_reads(plan, _BOUND)
     large = [read for read in reads if read.cost > _SMALL_COST]
-    if not reads or _is_chosen(source, plan, bound):
+    if not reads or _is_chosen(source, plan):
         return Finding("plan.indexed", subject, "uses indexes")
     with source.database.transaction(is_kept=False):
         source.database.run(query("prefer_indexes"))
         grown = ask()
-    wanted = missing_indexes(grown, bound)
+    wanted = missing_indexes(grown, _BOUND)
     missing = [each for each in wanted if not _is_there(source, each)]
     if not large:
-        plan, reads = grown, whole_reads(grown, bound)
+        plan, reads = grown, whole_reads(grown, _BOUND)
         has_all = not missing and len(wanted) >= len(reads) and not is_derived(grown)
         reads = [] if has_all else reads
     if not reads:
@@ -173,9 +169,9 @@ def _plan(
     return Finding("plan.small", subject, message, step)
 
 
-def _is_chosen(source: Source, plan: object, bound: str) -> bool:
+def _is_chosen(source: Source, plan: object) -> bool:
     """Return whether an index of the bound is there, and another one costs less."""
-    wanted = missing_indexes(plan, bound)
+    wanted = missing_indexes(plan, _BOUND)
     is_by_index = bool(wanted) and not whole_reads(plan)
     return is_by_index and all(_is_there(source, each) for each in wanted)
 

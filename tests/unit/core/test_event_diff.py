@@ -141,5 +141,6 @@ def test_packed_fingerprints_are_unpacked_unchanged(
     prints: dict[tuple[str, str], str],
 ) -> None:
     """This holds for any name of a custom field."""
+    prints |= {("custom_a/b", "0a1b2c3d"): "with a slash"}
     taken = {FieldPath(*place): text for place, text in prints.items()}
     assert unpack(pack(taken)) == taken

@@ -91,6 +91,8 @@ def test_a_statement_has_its_line_and_first_keywords() -> None:
     first, second = statements("-- head\nBEGIN;\n\nCreate /* or */ view\n x AS 1")
     assert (first.line, first.keywords) == (2, ["BEGIN"])
     assert (second.line, second.keywords[:2]) == (4, ["CREATE", "VIEW"])
+    view = second.tokens[1]
+    assert second.text[view.start : view.end] == "view"
     places = (-1, 0, 1, second.text.index("x"))
     assert [second.line_of(place) for place in places] == [4, 4, 4, 5]
 
