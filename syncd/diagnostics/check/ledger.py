@@ -80,7 +80,8 @@ def _unexpected(
             f"served as {known_as}"
         )
         yield Finding("feed.unexpected", "feed", message)
-    elif served and served.is_known():
+    elif served and served.is_known() and feeds.find() is None:
+        # Asked again: another daemon may have started it, and noted that, meanwhile.
         message = (
             f"this host has served {settings.feed!r} before, and this ledger does not "
             "know it: another database, or a new ledger in place of the old one"
