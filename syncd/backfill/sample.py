@@ -6,8 +6,7 @@ from datetime import date, timedelta
 
 from syncd.core.errors import ViewError
 from syncd.core.event import Event, EventRules, render, without_profile
-from syncd.core.histogram import spread
-from syncd.core.intervals import Interval
+from syncd.core.intervals import Interval, spread
 from syncd.source.orders import Source
 
 TIMES = 20

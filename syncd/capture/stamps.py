@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 
 from syncd.capture.tuning import STAMPS, StampTuning
 from syncd.capture.unreadable import Reading, read_whole
-from syncd.core.stamp_offset import (
+from syncd.core.schedule import Turn
+from syncd.core.stamps import (
     LEAST_ORDERS,
     Appearance,
     Shift,
     find_shift,
     fitting_zones,
 )
-from syncd.core.turn import Turn
 from syncd.ledger.batches import Ledger
 from syncd.log.log import Log
 from syncd.postgres.database import Database

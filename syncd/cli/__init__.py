@@ -11,8 +11,7 @@ from syncd import __version__
 from syncd.cli import streams
 from syncd.cli.option import config_option_before
 from syncd.cli.pages import SectionedGroup
-from syncd.core.errors import SyncdError
-from syncd.core.exit_code import ExitCode
+from syncd.core.errors import ExitCode, SyncdError
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from syncd.cli.prose import print_line, print_lines
 from syncd.cli.watermark import span_of
 from syncd.config.configuration import load
 from syncd.config.settings import Settings
-from syncd.core.exit_code import ExitCode
+from syncd.core.errors import ExitCode
 from syncd.core.intervals import Interval
 from syncd.delivery.rendering import rules_of
 from syncd.ledger.batches import Ledger

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from syncd.cli.prose import print_line
-from syncd.core.sql_name import quoted
+from syncd.core.sql_text import quoted
 from syncd.core.wording import count
 from syncd.setup.views import Recognised, shops
 

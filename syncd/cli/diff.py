@@ -13,9 +13,9 @@ from rich.text import Text
 from syncd.cli.context import changing, configured_with_key
 from syncd.cli.option import as_json_option
 from syncd.config.settings import Settings
+from syncd.core.errors import ExitCode
 from syncd.core.event_diff import Change, Difference
-from syncd.core.exit_code import ExitCode
-from syncd.core.sql_name import SqlName
+from syncd.core.sql_text import SqlName
 from syncd.core.wording import count
 from syncd.diagnostics.comparison import Comparison, EventDiff
 from syncd.ledger.feed import FeedStore

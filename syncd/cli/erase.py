@@ -10,7 +10,7 @@ from syncd.cli.context import configured, connected
 from syncd.cli.option import as_json_option
 from syncd.cli.prose import print_lines
 from syncd.config.settings import Settings
-from syncd.core.exit_code import ExitCode
+from syncd.core.errors import ExitCode
 from syncd.core.wording import count
 from syncd.ledger.batches import Ledger
 from syncd.ledger.erasure import Erasure, OrderTrace

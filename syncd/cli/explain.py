@@ -10,8 +10,8 @@ from syncd.cli.option import as_json_option
 from syncd.cli.prose import print_lines, shown_json
 from syncd.config.settings import Settings
 from syncd.core.command_errors import OrderUnknownError
+from syncd.core.errors import ExitCode
 from syncd.core.event import Event, render, without_profile
-from syncd.core.exit_code import ExitCode
 from syncd.core.payload import encode
 from syncd.delivery.rendering import rules_of
 from syncd.diagnostics.order_history import read_history

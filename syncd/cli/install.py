@@ -12,7 +12,7 @@ from syncd.cli.context import configured
 from syncd.cli.sql_scripts import connect_owners, print_apart, print_scripts
 from syncd.config.settings import Settings
 from syncd.core.errors import ConfigError
-from syncd.core.sql_name import SqlName
+from syncd.core.sql_text import SqlName
 from syncd.core.target import EXAMPLE, Target
 from syncd.setup.install.install import (
     Capture,

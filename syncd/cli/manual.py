@@ -13,7 +13,7 @@ import click
 from syncd import __version__
 from syncd.cli.pages import SectionedGroup, split_examples, summary
 from syncd.cli.reference import ENVIRONMENT, FILES, SIGNALS
-from syncd.core.exit_code import ExitCode
+from syncd.core.errors import ExitCode
 
 DESCRIPTION = """\
 syncd runs next to a shop's PostgreSQL order database. It finds every order that

@@ -10,8 +10,7 @@ import click
 from syncd.cli.context import changing
 from syncd.config.settings import Settings
 from syncd.core.command_errors import OrderUnknownError
-from syncd.core.errors import UNREADABLE, SyncdError
-from syncd.core.exit_code import ExitCode
+from syncd.core.errors import UNREADABLE, ExitCode, SyncdError
 from syncd.delivery.rendering import rules_of
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import Feed, FeedStore

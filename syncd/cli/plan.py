@@ -8,8 +8,7 @@ from rich.text import Text
 
 from syncd.backfill.plan import Plan
 from syncd.cli.prose import print_line
-from syncd.core.histogram import bars, unit
-from syncd.core.intervals import Interval
+from syncd.core.intervals import Interval, bars, unit
 
 WIDEST_BAR = 40
 

@@ -15,7 +15,7 @@ from syncd.cli.moment import read_moment
 from syncd.cli.option import as_json_option
 from syncd.cli.prose import print_lines
 from syncd.config.settings import Settings
-from syncd.core.exit_code import ExitCode
+from syncd.core.errors import ExitCode
 from syncd.daemon.reconciliation_job import report_missing
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore

@@ -11,8 +11,7 @@ from syncd.cli.context import configured, connected
 from syncd.cli.option import config_option
 from syncd.config.configuration import load
 from syncd.config.settings import Settings
-from syncd.core.errors import ConfigError, SyncdError
-from syncd.core.exit_code import ExitCode
+from syncd.core.errors import ConfigError, ExitCode, SyncdError
 from syncd.daemon import signals
 from syncd.daemon.process import Daemon, configure_log
 from syncd.ledger.feed import FeedStore

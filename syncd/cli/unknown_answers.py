@@ -9,7 +9,7 @@ import click
 
 from syncd.cli.context import changing
 from syncd.config.settings import Settings
-from syncd.core.exit_code import ExitCode
+from syncd.core.errors import ExitCode
 from syncd.core.response import Meaning
 from syncd.delivery.answers import Answers
 from syncd.ledger.feed import FeedStore

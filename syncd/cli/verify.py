@@ -11,7 +11,7 @@ from syncd.cli.context import configured_with_key, connected
 from syncd.cli.option import as_json_option
 from syncd.cli.unknown_answers import explain
 from syncd.config.settings import Settings
-from syncd.core.exit_code import ExitCode
+from syncd.core.errors import ExitCode
 from syncd.core.field_value import is_email
 from syncd.core.response import Meaning
 from syncd.delivery.answers import Answers

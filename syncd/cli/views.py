@@ -20,8 +20,8 @@ from syncd.cli.trial_report import document, print_trial
 from syncd.config.configuration import load
 from syncd.config.dsn import dsn_fault
 from syncd.config.settings import Settings, SqueezelySettings
-from syncd.core.exit_code import ExitCode
-from syncd.core.sql_name import DEFAULT_SCHEMA, SqlName
+from syncd.core.errors import ExitCode
+from syncd.core.sql_text import DEFAULT_SCHEMA, SqlName
 from syncd.postgres.database import Database
 from syncd.setup.views import (
     NEWEST_ORDERS,

@@ -22,7 +22,7 @@ from syncd.config.dsn import dsn_fault
 from syncd.config.secrets import place_of, read_secret
 from syncd.config.settings import Settings, _Section
 from syncd.core.errors import ConfigError
-from syncd.core.json_value import is_object
+from syncd.core.field_value import is_object
 from syncd.core.text import BLANKS, header_character, shown
 
 _DSNS = {

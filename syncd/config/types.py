@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator
 
 from syncd.config.dsn import dsn_fault
-from syncd.core.sql_name import SqlName
+from syncd.core.sql_text import SqlName
 from syncd.core.text import (
     BLANKS,
     address_character,

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from syncd.core.errors import SyncdError
-from syncd.core.exit_code import ExitCode
+from syncd.core.errors import ExitCode, SyncdError
 
 
 class FileUnwritableError(SyncdError):

@@ -17,10 +17,8 @@ import msgspec
 from syncd.core import field_value
 from syncd.core.amount import digits_of
 from syncd.core.event_text import TEXT_FIELDS, trimmed
-from syncd.core.field_value import InvalidError
-from syncd.core.json_value import is_array, is_object
+from syncd.core.field_value import InvalidError, is_array, is_object, vendor_time
 from syncd.core.several_rows import DIFFERS, differing
-from syncd.core.vendor_time import vendor_time
 
 OWN_FIELDS = frozenset(
     {"orderid", "email", "currency", "totalvalue", "language", "products", "timestamp"}

@@ -21,8 +21,7 @@ from syncd.core.event_text import (
     is_currency,
     is_language,
 )
-from syncd.core.field_value import is_person
-from syncd.core.vendor_time import vendor_time
+from syncd.core.field_value import is_person, vendor_time
 
 Text: TypeAlias = Annotated[str, Meta(max_length=MAX_TEXT)]
 Name: TypeAlias = Text | int  # a number stands for its digits

@@ -6,10 +6,24 @@ Every rule takes what a view may give, trimmed, and returns what is sent. Raises
 
 import re
 from collections.abc import Callable
-from decimal import Decimal
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal, InvalidOperation
+from typing import TypeGuard
+from zoneinfo import ZoneInfo
 
 from syncd.core import amount, event_text
-from syncd.core.json_value import is_array
+from syncd.core.amount import MAX_AMOUNT
+
+
+def is_array(value: object) -> TypeGuard[list[object]]:
+    """Return whether a JSON value is an array."""
+    return isinstance(value, list)
+
+
+def is_object(value: object) -> TypeGuard[dict[str, object]]:
+    """Return whether a JSON value is an object."""
+    return isinstance(value, dict)
+
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -132,3 +146,38 @@ def as_categories(value: object) -> list[str]:
     if not is_array(value):
         raise InvalidError("is not a JSON array")
     return [event_text.trimmed(as_text(one)) for one in value]
+
+
+VENDOR_ZONE = ZoneInfo("Europe/Amsterdam")
+"""The zone in which Squeezely reads and shows times (documented as "CET")."""
+
+
+def vendor_time(value: object, zone: tzinfo, now: datetime) -> str:
+    """Write a time as ATOM does: local to the vendor, whole seconds, numeric offset.
+
+    Right when the API honours the offset, and still right when it ignores it. A time
+    that is still to come is written as `now`.
+
+    Raises:
+        ValueError: The value is no time.
+    """
+    try:
+        moment = min(_moment(value, zone).astimezone(UTC), now)
+        return moment.astimezone(VENDOR_ZONE).isoformat(timespec="seconds")
+    except (OverflowError, OSError, InvalidOperation) as error:
+        raise ValueError(value) from error
+
+
+def _moment(value: object, zone: tzinfo) -> datetime:
+    if isinstance(value, datetime):
+        moment = value
+    elif isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+    elif isinstance(value, int | Decimal) and not isinstance(value, bool):
+        seconds = Decimal(value)
+        if seconds.copy_abs() > MAX_AMOUNT:  # int() of 1E+999999 takes minutes
+            raise OverflowError
+        moment = datetime.fromtimestamp(int(seconds), UTC)
+    else:
+        raise ValueError(value)  # noqa: TRY004  # the caller reads one kind
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)

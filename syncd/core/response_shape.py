@@ -1,4 +1,4 @@
-"""The shape of a response: equal for all that mean the same for other events.
+"""The shape of a response: equal for all that mean the same, and known or not.
 
 An operator decides once what a shape means, for all later ones. So a shape keeps
 every word that could make a difference, and of every number whether it is none, all
@@ -7,13 +7,13 @@ that was sent, another, or less than none; of a code or status, the number itsel
 
 import hashlib
 import re
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
 from typing import cast
 
 from syncd.core.echo import unescaped
-from syncd.core.json_value import is_array, is_object
+from syncd.core.field_value import is_array, is_object
 from syncd.core.response import Response
-from syncd.core.response_text import parse, quote_marked
+from syncd.core.response_text import parse, parse_object, quote_marked
 
 MAX_SHAPE = 500
 """Characters; of a longer one the beginning is kept, and a digest of all."""
@@ -128,3 +128,66 @@ def _digest(data: bytes) -> str:
 
 def _is_number(text: str) -> bool:
     return len(text) <= _MOST_DIGITS and text.isascii() and text.isdecimal()
+
+
+MAX_DRIFT = 200
+
+_SPOKEN = frozenset({200, 201, 400, 422})
+"""Statuses of the API's own, which come with its JSON object."""
+
+_BRIEF = frozenset({401, 403, 404, 405, 408, 413, 425, 429})
+"""Statuses that a gateway may give as well, with any body."""
+
+_TROUBLE = range(500, 600)
+
+_KINDS: Mapping[str, frozenset[str]] = {
+    "success": frozenset({"bool"}),
+    "created": frozenset({"int"}),
+    "updated": frozenset({"int"}),
+    "errors": frozenset({"[]", "[str]", "[object]", "null"}),
+}
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
+_MEDIA = re.compile(r"[a-z]{1,12}/[a-z0-9.+-]{1,30}")
+
+
+def describe_drift(answer: Response) -> str | None:
+    """Describe an answer that the contract does not know; None when it does.
+
+    Names and kinds only, at most `MAX_DRIFT` characters: no value of the answer.
+    """
+    if answer.status in _TROUBLE:
+        return None
+    fields = _fields(answer.body)
+    if fields is None and answer.status in _BRIEF:
+        return None
+    if fields is None:
+        form = _media(answer) if answer.body else "nothing"
+        return f"HTTP {answer.status} with {form}"
+    known = all(kind in _KINDS.get(name, ()) for name, kind in fields.items())
+    if known and answer.status in _SPOKEN | _BRIEF:
+        return None
+    listed = ", ".join(sorted(f"{name}: {kind}" for name, kind in fields.items()))
+    return f"HTTP {answer.status} {{{listed}}}"[:MAX_DRIFT]
+
+
+def _fields(body: bytes) -> dict[str, str] | None:
+    """Name the fields of a JSON object with their kinds; None for anything else."""
+    fields = parse_object(body)
+    if fields is None:
+        return None
+    return {
+        name if _WORD.fullmatch(name) else "?": _kind(value)
+        for name, value in fields.items()
+    }
+
+
+def _kind(value: object) -> str:
+    if is_array(value):
+        return f"[{_kind(value[0])}]" if value else "[]"
+    names = {"NoneType": "null", "dict": "object"}
+    return names.get(type(value).__name__, type(value).__name__)
+
+
+def _media(answer: Response) -> str:
+    named = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return f"{named if _MEDIA.fullmatch(named) else 'a body'}, not a JSON object"

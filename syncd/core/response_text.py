@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import NoReturn
 
 from syncd.core.echo import unescaped
-from syncd.core.json_value import is_array, is_object
+from syncd.core.field_value import is_array, is_object
 
 MAX_RETRY_AFTER = timedelta(hours=1)
 

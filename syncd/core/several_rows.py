@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
-from syncd.core.json_value import is_object
+from syncd.core.field_value import is_object
 
 DIFFERS = "differs between the rows of this order in purchases"
 """Why a column of such an order is not sent."""

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from syncd.core.sql_name import PART, unquoted
+from syncd.core.sql_text import PART, unquoted
 
 _TARGET = re.compile(rf"({PART}(?:\.{PART})?):({PART})")
 

@@ -8,7 +8,7 @@ from typing import get_args
 
 from syncd.core.errors import SyncdError
 from syncd.core.rate_limit import AdaptiveRate, Bucket
-from syncd.core.turn import Turn
+from syncd.core.schedule import Turn
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.wakeup import WakeUps
 from syncd.delivery.delivery import Delivery, DeliveryResult

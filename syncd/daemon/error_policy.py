@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from syncd.core import backoff
 from syncd.core.errors import PausedError, Reaction, SyncdError, ViewsChangedError
 from syncd.core.progress import STEP_SECONDS
-from syncd.core.turn import Turn
+from syncd.core.schedule import Turn
 from syncd.daemon.watchdog import Watchdog
 from syncd.log.log import Log, report_crash
 

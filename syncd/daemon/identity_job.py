@@ -5,7 +5,7 @@ import time
 from datetime import datetime
 
 from syncd.capture.unreadable import Reading, read_whole
-from syncd.core.turn import Turn
+from syncd.core.schedule import Turn
 from syncd.ledger.identity import IdentityGuard
 from syncd.ledger.known_identity import IdentityCheck
 from syncd.ledger.reused_keys import Reused, ReusedKeys

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from syncd.core.errors import SyncdError
-from syncd.core.turn import Turn
+from syncd.core.schedule import Turn
 from syncd.daemon.wakeup import WakeUp
 from syncd.ledger.mended import MendedOrders
 from syncd.log.log import Log

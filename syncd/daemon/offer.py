@@ -8,7 +8,7 @@ from syncd.capture.follower import StepResult
 from syncd.capture.listen.capture import PAGE
 from syncd.capture.listen.outbox import Outbox
 from syncd.config.settings import Settings
-from syncd.core.poll_schedule import OFFERED_SECONDS
+from syncd.core.schedule import OFFERED_SECONDS
 from syncd.daemon.wakeup import WakeUp
 from syncd.ledger.admission import Admitted, Capture
 from syncd.ledger.claiming import Touched

@@ -17,8 +17,12 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from syncd import __version__
 from syncd.capture.poll import SAFETY_POLL_INTERVAL
 from syncd.config.settings import Settings
-from syncd.core.errors import DatabaseUnavailableError, KeysChangedError, PausedError
-from syncd.core.exit_code import ExitCode
+from syncd.core.errors import (
+    DatabaseUnavailableError,
+    ExitCode,
+    KeysChangedError,
+    PausedError,
+)
 from syncd.daemon.build import Components
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.housekeeping import Housekeeping

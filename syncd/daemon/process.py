@@ -16,10 +16,10 @@ from syncd.config.settings import Settings
 from syncd.core.errors import (
     ConfigError,
     DatabaseUnavailableError,
+    ExitCode,
     StartDelayedError,
     SyncdError,
 )
-from syncd.core.exit_code import ExitCode
 from syncd.core.progress import report_progress, watched
 from syncd.daemon import signals
 from syncd.daemon.error_policy import ErrorPolicy

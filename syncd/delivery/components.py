@@ -6,8 +6,7 @@ from datetime import timedelta
 
 from syncd.config.settings import Settings
 from syncd.core.event_diff import FingerprintKey
-from syncd.core.read_size import ReadSize
-from syncd.core.unread import ReadHistory
+from syncd.core.read_history import ReadHistory, ReadSize
 from syncd.delivery.answers import Answers
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.delivery_log import DeliveryLog

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from syncd.core.event import LeftOut
 from syncd.core.redaction import Redactor
 from syncd.core.response import NoResponse, Response
-from syncd.core.response_drift import describe_drift
+from syncd.core.response_shape import describe_drift
 from syncd.core.settlement import Action, Decision
 from syncd.ledger.claim import Claim, ExcludedOrder, Receipt
 from syncd.log.log import Log

@@ -13,7 +13,7 @@ from syncd.core.errors import (
     SlowStatementError,
     SyncdError,
 )
-from syncd.core.read_size import ReadSize, halves
+from syncd.core.read_history import ReadSize, halves
 from syncd.ledger.claim import Claim
 from syncd.source.orders import Source
 

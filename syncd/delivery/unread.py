@@ -9,7 +9,7 @@ from syncd.core.errors import (
     TableBusyError,
     UnreadableRowError,
 )
-from syncd.core.unread import BLAME_AFTER, SHORTEST_WAIT, ReadHistory, wait_of
+from syncd.core.read_history import BLAME_AFTER, SHORTEST_WAIT, ReadHistory, wait_of
 from syncd.delivery.delivery_log import DeliveryLog
 from syncd.delivery.reading import Reading
 from syncd.ledger.batches import Ledger

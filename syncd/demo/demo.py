@@ -14,8 +14,7 @@ from typing import TextIO
 
 import click
 
-from syncd.core.errors import DatabaseUnavailableError
-from syncd.core.exit_code import ExitCode
+from syncd.core.errors import DatabaseUnavailableError, ExitCode
 from syncd.demo.arrivals import Arrivals
 from syncd.demo.browsers import Browsers
 from syncd.demo.errors import DemoUnavailableError

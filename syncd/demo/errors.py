@@ -1,7 +1,6 @@
 """Why the demo cannot be shown."""
 
-from syncd.core.errors import SyncdError
-from syncd.core.exit_code import ExitCode
+from syncd.core.errors import ExitCode, SyncdError
 
 
 class DemoUnavailableError(SyncdError):

@@ -12,7 +12,6 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import RowFactory, tuple_row
 
 from syncd.core.cause import Place
-from syncd.core.encoding import ASCII, UTF8, codec_of, fits, fitted_all
 from syncd.core.errors import (
     ReadOnlyNodeError,
     SchemaMismatchError,
@@ -21,6 +20,7 @@ from syncd.core.errors import (
     ViewFailedError,
 )
 from syncd.core.progress import report_progress
+from syncd.core.text import ASCII, UTF8, codec_of, fits, fitted_all
 from syncd.postgres.deadline import DeadlineConnection, Row
 from syncd.postgres.errors import STATEMENT_SECONDS, translate
 from syncd.postgres.session import CONNECT, SESSION, Peer, to_the_primary

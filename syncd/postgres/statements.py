@@ -13,7 +13,7 @@ from typing import LiteralString, cast
 from psycopg import sql
 
 from syncd.core.cause import Place
-from syncd.core.sql_name import SqlName
+from syncd.core.sql_text import SqlName
 
 _MARGIN = re.compile(r"^\s*(--.*)?\n?", re.MULTILINE)
 _PLACEHOLDER = re.compile(rb"%(?:\((\w+)\)s|%)")

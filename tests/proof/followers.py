@@ -27,7 +27,7 @@ from syncd.capture.wal.slot import SlotPositionStore, slot_name
 from syncd.capture.wal.stream import ReplicationStream
 from syncd.capture.wal.tuning import WalTuning
 from syncd.core.pgoutput import Commit, Keepalive, Message
-from syncd.core.poll_schedule import PollSchedule
+from syncd.core.schedule import PollSchedule
 from syncd.ledger.batches import Ledger
 from syncd.log.log import Log
 from syncd.postgres.database import Database

@@ -13,7 +13,7 @@ from support.postgres import Cluster
 from proof.silent_losses import days, lose
 from syncd.capture import stamps
 from syncd.capture.reconciliation_count import OrderCount
-from syncd.core.stamp_offset import Appearance, Shift, find_shift
+from syncd.core.stamps import Appearance, Shift, find_shift
 from syncd.ledger import identity
 from syncd.ledger import reused_keys as reuse
 

@@ -12,7 +12,7 @@ from syncd.capture.follower import StepResult
 from syncd.capture.listen.notify import NotifyListener
 from syncd.capture.listen.outbox import Outbox, OutboxRow
 from syncd.core.errors import PausedError, SyncdError, UnreadableRowError
-from syncd.core.poll_schedule import PollSchedule
+from syncd.core.schedule import PollSchedule
 from syncd.ledger.admission import Capture
 from syncd.ledger.batches import Ledger
 from syncd.log.log import Log

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from syncd.config.configuration import survey
-from syncd.core.exit_code import ExitCode
+from syncd.core.errors import ExitCode
 from syncd.diagnostics.check.codes import CODES, SECTIONS
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.group import SECONDS, run_groups

@@ -11,8 +11,8 @@ from syncd.capture.stamps import probable_zones
 from syncd.config.settings import Settings
 from syncd.core.errors import SlowStatementError, ViewError
 from syncd.core.event import Event, Incomplete, LeftOut, render
-from syncd.core.json_value import is_array, is_object
-from syncd.core.stamp_offset import shift_by
+from syncd.core.field_value import is_array, is_object
+from syncd.core.stamps import shift_by
 from syncd.delivery.rendering import rules_of
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.role import listed

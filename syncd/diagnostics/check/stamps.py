@@ -8,8 +8,13 @@ from datetime import datetime, timedelta
 from syncd.capture.stamps import NEWEST, admissions, describe_shift, probable_zones
 from syncd.config.settings import Settings
 from syncd.core.errors import SlowStatementError, UnreadableRowError
-from syncd.core.stamp_offset import QUARTER, Appearance, find_shift, shift_by
-from syncd.core.time_order import backdated_orders
+from syncd.core.stamps import (
+    QUARTER,
+    Appearance,
+    backdated_orders,
+    find_shift,
+    shift_by,
+)
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.lateness import short_span
 from syncd.diagnostics.check.ledger import feed_of

@@ -11,13 +11,13 @@ from contextlib import closing
 from syncd.config.settings import Settings
 from syncd.core.errors import (
     DatabaseUnavailableError,
+    ExitCode,
     StartDelayedError,
     StartForbiddenError,
     StartRefusedError,
     StartUnpermittedError,
     SyncdError,
 )
-from syncd.core.exit_code import ExitCode
 from syncd.diagnostics.check.check import exit_code
 from syncd.diagnostics.check.codes import CODES, Decision
 from syncd.diagnostics.check.finding import Finding

@@ -9,8 +9,12 @@ from syncd.config.settings import Settings
 from syncd.core.errors import SlowStatementError, UnreadableRowError
 from syncd.core.event import unknown_fields
 from syncd.core.event_text import TEXT_FIELDS
-from syncd.core.missing_index import MissingIndex, missing_indexes
-from syncd.core.plan import is_derived, whole_reads
+from syncd.core.query_plan import (
+    MissingIndex,
+    is_derived,
+    missing_indexes,
+    whole_reads,
+)
 from syncd.diagnostics.check.finding import Finding
 from syncd.postgres.statements import query
 from syncd.source.orders import Source

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from syncd.config.share import shared
-from syncd.core.sql_name import SqlName
+from syncd.core.sql_text import SqlName
 from syncd.postgres.statements import Statement, identifier, statements, trusted_sql
 
 _NOTE = "INSERT INTO syncd.migration (version, name) VALUES ({version}, {name});"

@@ -11,7 +11,7 @@ from typing import Literal
 from syncd.config.settings import Settings
 from syncd.core.command_errors import ViewFileError
 from syncd.core.errors import ConfigError, SlowStatementError
-from syncd.core.sql_name import SqlName
+from syncd.core.sql_text import SqlName
 from syncd.delivery.rendering import refuse_unknown_fields
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.views import check_plans, check_types

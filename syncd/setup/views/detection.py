@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from syncd.config.settings import Settings
 from syncd.core.errors import SyncdError
-from syncd.core.sql_name import SqlName
+from syncd.core.sql_text import SqlName
 from syncd.postgres.database import Database
 from syncd.postgres.statements import composed, identifier, query
 from syncd.setup.views.file import DEFAULT_NAMES, ViewFile

@@ -8,8 +8,14 @@ from pathlib import Path
 
 from syncd.config.settings import Settings
 from syncd.core.command_errors import ViewFileError, ViewsUnknownError
-from syncd.core.sql_name import DEFAULT_SCHEMA, SqlName
-from syncd.core.sql_text import SqlStatement, SqlTextError, Token, statements
+from syncd.core.sql_text import (
+    DEFAULT_SCHEMA,
+    SqlName,
+    SqlStatement,
+    SqlTextError,
+    Token,
+    statements,
+)
 from syncd.core.text import shown
 from syncd.setup.views.shop import TEMPLATE, shops, sql_of
 

@@ -8,7 +8,7 @@ import msgspec
 
 from syncd.config.share import shared
 from syncd.core.command_errors import ViewsUnknownError
-from syncd.core.sql_name import DEFAULT_SCHEMA, quoted
+from syncd.core.sql_text import DEFAULT_SCHEMA, quoted
 
 TEMPLATE = "template"
 """The views of a shop of one's own, to be copied."""

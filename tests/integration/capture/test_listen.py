@@ -31,7 +31,7 @@ from syncd.capture.listen.notify import NotifyListener
 from syncd.capture.listen.outbox import Outbox, OutboxRow
 from syncd.capture.poll import PollCapture
 from syncd.core.errors import DatabaseUnavailableError, UnreadableRowError
-from syncd.core.poll_schedule import PollSchedule
+from syncd.core.schedule import PollSchedule
 from syncd.daemon.capture_log import CaptureLog
 from syncd.daemon.capture_loop import CaptureLoop
 from syncd.daemon.error_policy import ErrorPolicy

@@ -14,7 +14,7 @@ from syncd.capture.stamps import Appearances, StampWatch
 from syncd.capture.tuning import StampTuning
 from syncd.core.cause import Place
 from syncd.core.errors import SyncdError, ViewFailedError
-from syncd.core.turn import Turn
+from syncd.core.schedule import Turn
 from syncd.log.log import Log
 from syncd.postgres.statements import Statement
 

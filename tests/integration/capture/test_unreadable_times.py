@@ -12,7 +12,7 @@ from support.shop import Shop
 
 from syncd.capture.tuning import STAMPS, StampTuning
 from syncd.config.configuration import load
-from syncd.core.turn import Turn
+from syncd.core.schedule import Turn
 from syncd.daemon.build import Components
 from syncd.daemon.connector import Connector
 from syncd.daemon.error_policy import ErrorPolicy

@@ -28,11 +28,11 @@ from syncd.config.configuration import load
 from syncd.core.errors import (
     ConfigError,
     DatabaseUnavailableError,
+    ExitCode,
     PermissionDeniedError,
     StreamBrokenError,
     SyncdError,
 )
-from syncd.core.exit_code import ExitCode
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.wal import wal_findings
 from syncd.postgres.database import Database

@@ -5,7 +5,7 @@ from support.harness import Harness
 from support.postgres import wait_until
 
 from syncd.core.errors import SyncdError
-from syncd.core.turn import Turn
+from syncd.core.schedule import Turn
 from syncd.daemon.housekeeping import Housekeeping
 
 pytestmark = pytest.mark.db

@@ -21,8 +21,7 @@ from syncd.cli.manual import manual
 from syncd.cli.pages import NARROWEST, continued, split_examples, summary
 from syncd.cli.reference import ENVIRONMENT
 from syncd.config.configuration import load
-from syncd.core.errors import ConfigError
-from syncd.core.exit_code import ExitCode
+from syncd.core.errors import ConfigError, ExitCode
 
 ROOT = Path(__file__).parents[3]
 OURS = re.compile(r'"(SYNCD_[A-Z_]+|[A-Z]+_DIRECTORY)"')

@@ -2,7 +2,7 @@
 
 import pytest
 
-from syncd.core.encoding import codec_of, fits, fitted, fitted_all
+from syncd.core.text import codec_of, fits, fitted, fitted_all
 
 
 @pytest.mark.parametrize(

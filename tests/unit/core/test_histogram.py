@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.histogram import MOST_BARS, bars, spread, unit
+from syncd.core.intervals import MOST_BARS, bars, spread, unit
 
 MONDAY = date(2026, 1, 5)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from syncd.core.json_value import is_array, is_object
+from syncd.core.field_value import is_array, is_object
 
 
 @pytest.mark.parametrize(

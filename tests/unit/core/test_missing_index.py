@@ -2,7 +2,7 @@
 
 import pytest
 
-from syncd.core.missing_index import missing_indexes
+from syncd.core.query_plan import missing_indexes
 
 
 def scan(condition: str, table: str = "orders", **more: object) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from syncd.core.plan import WholeRead, is_derived, whole_reads
+from syncd.core.query_plan import WholeRead, is_derived, whole_reads
 
 
 def scan(kind: str, table: str = "orders", **more: object) -> dict[str, object]:

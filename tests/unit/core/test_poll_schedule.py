@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.poll_schedule import (
+from syncd.core.schedule import (
     GROWTH,
     OFFERED_SECONDS,
     QUICK_SECONDS,

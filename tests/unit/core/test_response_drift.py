@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.core.response import Response
-from syncd.core.response_drift import MAX_SHAPE, describe_drift
+from syncd.core.response_shape import MAX_DRIFT, describe_drift
 
 KNOWN = [
     (200, b'{"success": true}'),
@@ -86,4 +86,4 @@ def test_a_body_of_another_type_is_described_by_its_media_type(
 def test_a_shape_is_short_and_printable(status: int, body: bytes, media: str) -> None:
     """This holds for any response, since the shape is logged."""
     drift = describe_drift(response(status, body, media))
-    assert drift is None or (len(drift) <= MAX_SHAPE and drift.isascii())
+    assert drift is None or (len(drift) <= MAX_DRIFT and drift.isascii())

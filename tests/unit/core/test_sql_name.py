@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.core.sql_name import SqlName, quoted, unquoted
+from syncd.core.sql_text import SqlName, quoted, unquoted
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from syncd.core.stamp_offset import (
+from syncd.core.stamps import (
     LEAST_ORDERS,
     QUARTER,
     Appearance,

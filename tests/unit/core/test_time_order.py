@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncd.core.time_order import BackdatedOrder, backdated_orders
+from syncd.core.stamps import BackdatedOrder, backdated_orders
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 TOLERANCE = timedelta(minutes=5)

@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncd.core.read_size import ReadSize, halves
-from syncd.core.unread import BLAME_AFTER, ReadHistory, wait_of
+from syncd.core.read_history import BLAME_AFTER, ReadHistory, ReadSize, halves, wait_of
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 

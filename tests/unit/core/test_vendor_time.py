@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from syncd.core.amount import MAX_AMOUNT
-from syncd.core.vendor_time import vendor_time
+from syncd.core.field_value import vendor_time
 
 NOW = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
 TOKYO = ZoneInfo("Asia/Tokyo")

@@ -3,7 +3,7 @@
 from typing_extensions import override
 
 from syncd.core.errors import DatabaseUnavailableError
-from syncd.core.turn import Turn
+from syncd.core.schedule import Turn
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.log.log import Log
 

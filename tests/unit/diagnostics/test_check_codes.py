@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from syncd.core.exit_code import ExitCode
+from syncd.core.errors import ExitCode
 from syncd.diagnostics.check.check import exit_code
 from syncd.diagnostics.check.codes import CODES, SECTIONS
 from syncd.diagnostics.check.finding import Finding

@@ -1,6 +1,19 @@
-"""When to read the outbox: at a notification, soon after it, then ever more rarely."""
+"""When a component is due: its turn, and when the outbox is to be polled."""
 
+from enum import Enum, auto
 from math import inf
+
+
+class Turn(Enum):
+    """Whether a component did its work.
+
+    Attributes:
+        NOT_DUE: It looked at a clock only, which proves nothing about a database.
+    """
+
+    DONE = auto()
+    NOT_DUE = auto()
+
 
 SOON_SECONDS = 0.01
 """After something was found: a commit just after it may have sent no notification."""
@@ -17,7 +30,10 @@ QUICK_SECONDS = 0.01
 
 
 class PollSchedule:
-    """The time of the next poll; times are seconds of any one clock."""
+    """When the outbox is polled next: at a notification, soon after, then more rarely.
+
+    Times are seconds of any one clock.
+    """
 
     def __init__(self) -> None:
         self._wait = SOON_SECONDS
