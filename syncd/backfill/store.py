@@ -8,9 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from syncd.backfill.active import ActiveBackfill, Cancelled, LoggedState, TakenAgain
+from syncd.backfill.active import (
+    ActiveBackfill,
+    Cancelled,
+    LoggedState,
+    Progress,
+    TakenAgain,
+)
 from syncd.backfill.plan import Plan, Purpose
-from syncd.backfill.progress import Progress
 from syncd.core.command_errors import BackfillStateError
 from syncd.core.intervals import Interval
 from syncd.ledger.batches import Ledger

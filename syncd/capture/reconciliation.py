@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
-from syncd.capture.reconciliation_count import OrderCount
 from syncd.capture.reconciliation_run import (
     ASKED,
     HOURS,
@@ -17,6 +16,7 @@ from syncd.capture.reconciliation_run import (
     SHORTEST,
     KeptRun,
     KeptTally,
+    OrderCount,
     Page,
     ReconciliationResult,
     ReconciliationRun,

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
-from syncd.backfill.progress import Progress
+from syncd.backfill.active import Progress
 from syncd.backfill.store import BackfillStore
 from syncd.cli.context import changing, configured, print_json
 from syncd.cli.option import as_json_option, config_option

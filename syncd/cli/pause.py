@@ -2,7 +2,7 @@
 
 import click
 
-from syncd.capture.wal.replica_identity import identity_guard
+from syncd.capture.identity import identity_guard
 from syncd.cli.context import changing, configured, print_json
 from syncd.cli.option import as_json_option
 from syncd.cli.prose import print_lines

@@ -9,8 +9,8 @@ import click
 from rich.console import Console
 from rich.progress import Progress, TaskID, TextColumn
 
+from syncd.capture.identity import identity_guard
 from syncd.capture.listen.outbox import Outbox
-from syncd.capture.wal.replica_identity import identity_guard
 from syncd.cli.context import changing, configured
 from syncd.cli.option import as_json_option
 from syncd.config.settings import Settings

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from syncd.capture.follower import ChangeFollower
+from syncd.capture.identity import identity_guard
 from syncd.capture.listen.capture import AdmissionContext, OutboxCapture, OutboxTuning
 from syncd.capture.listen.notify import NotifyListener
 from syncd.capture.listen.outbox import Outbox
@@ -12,17 +13,15 @@ from syncd.capture.poll import PollCapture
 from syncd.capture.reconciliation import Reconciliation
 from syncd.capture.stamps import StampWatch
 from syncd.capture.wal.capture import follow_wal
-from syncd.capture.wal.replica_identity import identity_guard
 from syncd.daemon.backfill_loop import BackfillLoop
 from syncd.daemon.capture_log import PATIENCE_SECONDS, CaptureLog
 from syncd.daemon.capture_loop import CaptureLoop
-from syncd.daemon.connector import Access
 from syncd.daemon.delivery_loop import DeliveryLoop, RateLimiter
 from syncd.daemon.error_policy import ErrorPolicy
 from syncd.daemon.identity_job import IdentityJob
 from syncd.daemon.mended_job import ChangedOrders, MendedJob
 from syncd.daemon.offer import Offer
-from syncd.daemon.opening import OpenFeed
+from syncd.daemon.opening import Access, OpenFeed
 from syncd.daemon.reconciliation_job import ReconciliationJob
 from syncd.daemon.rereading import Rereader
 from syncd.daemon.tuning import DEFAULTS, Tuning

@@ -11,7 +11,7 @@ from syncd.config.settings import Settings
 from syncd.core.schedule import OFFERED_SECONDS
 from syncd.daemon.wakeup import WakeUp
 from syncd.ledger.admission import Admitted, Capture
-from syncd.ledger.claiming import Touched
+from syncd.ledger.claim import Touched
 from syncd.source.orders import Source
 
 Note = Callable[[Capture, StepResult], None]

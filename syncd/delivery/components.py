@@ -11,13 +11,12 @@ from syncd.delivery.answers import Answers
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.delivery_log import DeliveryLog
 from syncd.delivery.fingerprints import Fingerprints
-from syncd.delivery.reading import RowReader
+from syncd.delivery.reading import RowReader, Unread
 from syncd.delivery.rendering import Renderer, rules_of
 from syncd.delivery.settlement import Settlement
 from syncd.delivery.squeezely import Squeezely
-from syncd.delivery.unread import Unread
 from syncd.ledger.batches import Ledger
-from syncd.ledger.claiming import Touched
+from syncd.ledger.claim import Touched
 from syncd.ledger.order_quality import LeftOutCounter
 from syncd.log.log import Log
 from syncd.source.orders import Source

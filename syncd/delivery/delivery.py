@@ -17,8 +17,7 @@ from syncd.core.redaction import Redactor
 from syncd.core.response import NoResponse, Outcome, Response, classify
 from syncd.delivery.components import DeliveryComponents, Reads
 from syncd.delivery.rendering import Rendered
-from syncd.delivery.sent import Sent
-from syncd.delivery.settlement import Step
+from syncd.delivery.settlement import Sent, Step
 from syncd.ledger.batches import Ledger
 from syncd.ledger.claim import Claim, Lane, Receipt
 from syncd.postgres.errors import STATEMENT_SECONDS

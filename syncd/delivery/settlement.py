@@ -4,18 +4,21 @@ Each step that talks to the database may fail; what is still to be done then is 
 again before the next batch is claimed.
 """
 
+import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Literal
 
 from syncd.config.settings import SqueezelySettings
-from syncd.core.response import Classification, NoResponse, Outcome
+from syncd.core.event import Event
+from syncd.core.payload import encode
+from syncd.core.response import Classification, NoResponse, Outcome, Response
 from syncd.core.settlement import Action, Decision, EndpointHistory, decide
 from syncd.delivery.answers import Answers
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.delivery_log import DeliveryLog
-from syncd.delivery.sent import Sent
 from syncd.ledger.batches import Ledger
 from syncd.ledger.claim import Claim, ExcludedOrder, Receipt
 
@@ -24,6 +27,40 @@ UNSENT = "the batch has orders that were not sent"
 
 Step = Callable[[], "Step | None"]
 """What is to be done, and what then; None: nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The orders of one request, in its order, and the claim that it is made for."""
+
+    claim: Claim
+    keys: list[str]
+    orderids: list[str]
+    body: bytes
+
+    @classmethod
+    def of(
+        cls,
+        claim: Claim,
+        purchases: Sequence[tuple[str, Event]],
+        form: Literal["events", "single"],
+    ) -> "Sent":
+        """Encode the events of a claim's orders as one body."""
+        keys = [key for key, _ in purchases]
+        orderids = [purchase.orderid for _, purchase in purchases]
+        body = encode([purchase.body for _, purchase in purchases], form)
+        return cls(claim, keys, orderids, body)
+
+    def receipt(self, answer: Response | NoResponse, read: Classification) -> Receipt:
+        """Return what the ledger keeps of the exchange."""
+        return Receipt(
+            outcome=read.outcome.value,
+            status=answer.status if isinstance(answer, Response) else None,
+            reason=read.reason or None,
+            sent=len(self.keys),
+            sha256=hashlib.sha256(self.body).digest(),
+            orderids=self.orderids,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from syncd.core.settlement import RECENT_ORDERS
-from syncd.ledger.claim import Claim, Delivered, ExcludedOrder, Receipt
-from syncd.ledger.claiming import Claiming
+from syncd.ledger.claim import Claim, Claiming, Delivered, ExcludedOrder, Receipt
 from syncd.postgres.statements import query
 
 

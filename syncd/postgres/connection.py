@@ -1,15 +1,19 @@
-"""One connection to PostgreSQL: its settings, its transactions, its errors.
+"""One connection to PostgreSQL: its deadlines, its transactions, its errors.
 
-Drivers' errors are translated here, once.
+Nothing waits for ever: the server's own time-outs do not help when the server is not
+there to keep them, as behind a pooler that hangs, or in a network that swallows
+packets but keeps the connection. Drivers' errors are translated here, once.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import RowFactory, tuple_row
+from typing_extensions import override
 
 from syncd.core.cause import Place
 from syncd.core.errors import (
@@ -21,12 +25,12 @@ from syncd.core.errors import (
 )
 from syncd.core.progress import report_progress
 from syncd.core.text import ASCII, UTF8, codec_of, fits, fitted_all
-from syncd.postgres.deadline import DeadlineConnection, Row
 from syncd.postgres.errors import STATEMENT_SECONDS, translate
 from syncd.postgres.session import CONNECT, SESSION, Peer, to_the_primary
 from syncd.postgres.statements import Statement, query
 
-T = TypeVar("T")
+ANSWER_SECONDS = 45.0
+"""For one answer: longer than the server's own limit for a statement."""
 
 PREPARE_AFTER = 2
 """A statement is prepared when it is run for the third time."""
@@ -49,6 +53,58 @@ _UNFIT = frozenset({"22P05", "22021"})
 _UNANSWERED = (psycopg.OperationalError, psycopg.InterfaceError)
 
 _OVERFLOW = "22008"  # a time of the view's that no clock here shows
+
+T = TypeVar("T")
+Row = tuple[object, ...]
+
+
+class DeadlineConnection(psycopg.Connection[Row]):
+    """A connection that closes itself when an answer does not come in time."""
+
+    answer_seconds = ANSWER_SECONDS
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is of no more use after it failed: it may not know that yet."""
+        return self.broken or bool(self.pgconn.pipeline_status)
+
+    @property
+    def in_recovery(self) -> bool | None:
+        """Whether the server is a standby, as it reported; None: it did not."""
+        if self.closed:
+            return None
+        status = self.info.parameter_status("in_hot_standby")
+        return None if status is None else status == "on"
+
+    @override
+    def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
+        """Wait for an answer as psycopg does, until the deadline.
+
+        Raises:
+            psycopg.OperationalError: It did not come; the connection is closed.
+        """
+        bounded = self._until(gen, time.monotonic() + self.answer_seconds)
+        return super().wait(bounded, *args, **kwargs)
+
+    def _until(
+        self, gen: Generator[Any, Any, T], deadline: float
+    ) -> Generator[Any, Any, T]:
+        """Pass on what psycopg's own generator waits for, and look at the clock.
+
+        psycopg resumes it whenever something arrives, and several times a second.
+        """
+        try:
+            awaited = next(gen)
+            while True:
+                ready = yield awaited
+                if not ready and time.monotonic() > deadline:
+                    self.pgconn.finish()
+                    raise psycopg.OperationalError(
+                        f"no answer for {self.answer_seconds:.0f} s"
+                    )
+                awaited = gen.send(ready)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # the generator's T
 
 
 class Connection:

@@ -13,8 +13,7 @@ import psycopg
 from psycopg.rows import scalar_row, tuple_row
 
 from syncd.core.cause import Place
-from syncd.postgres.connection import Connection
-from syncd.postgres.deadline import Row
+from syncd.postgres.connection import Connection, Row
 from syncd.postgres.errors import refusal_of
 from syncd.postgres.statements import Statement, query
 

@@ -6,6 +6,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from syncd.postgres.errors import LOCK_SECONDS, STATEMENT_SECONDS
 
+OLDEST_SERVER = 15
+NEWEST_SERVER = 18
+
+
 CONNECT: dict[str, int | str] = {
     "client_encoding": "UTF8",  # whatever the server's, and PGCLIENTENCODING
     "connect_timeout": 5,

@@ -30,7 +30,7 @@ from benchmarks.stage import SELL, stage
 from syncd.capture.listen.capture import PAGE
 from syncd.capture.listen.outbox import Outbox
 from syncd.demo.sandbox import Sandbox
-from syncd.ledger.claiming import Touched
+from syncd.ledger.claim import Touched
 
 T = TypeVar("T")
 LEASE = timedelta(seconds=70)

@@ -18,7 +18,7 @@ from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.retention import PruningSteps, Retention
 from syncd.log.log import Log, configure
-from syncd.postgres.deadline import DeadlineConnection
+from syncd.postgres.connection import DeadlineConnection
 from syncd.source.connections import connect
 
 

@@ -20,7 +20,7 @@ from syncd.config.settings import Settings
 from syncd.daemon.process import Daemon
 from syncd.ledger.clone_guard import StateFile
 from syncd.log.log import configure
-from syncd.postgres.deadline import DeadlineConnection
+from syncd.postgres.connection import DeadlineConnection
 
 DOORS: list[tuple[type, str]] = [
     (DeadlineConnection, "wait"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from support.harness import LEASE, Harness
 
 from syncd.delivery.components import DeliveryComponents
-from syncd.delivery.sent import Sent
+from syncd.delivery.settlement import Sent
 from syncd.ledger.claim import Claim, ExcludedOrder, Receipt
 from syncd.log.log import Log
 from syncd.postgres.statements import Statement, query

@@ -21,8 +21,8 @@ from syncd.capture.tuning import PollTuning
 from syncd.core.errors import Reaction, SyncdError
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import Feed, FeedStore
+from syncd.postgres.connection import DeadlineConnection
 from syncd.postgres.database import Database
-from syncd.postgres.deadline import DeadlineConnection
 from syncd.source.connections import Connections, transactions_of
 from syncd.source.orders import Source
 

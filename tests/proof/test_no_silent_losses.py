@@ -12,7 +12,7 @@ from support.postgres import Cluster
 
 from proof.silent_losses import days, lose
 from syncd.capture import stamps
-from syncd.capture.reconciliation_count import OrderCount
+from syncd.capture.reconciliation_run import OrderCount
 from syncd.core.stamps import Appearance, Shift, find_shift
 from syncd.ledger import identity
 from syncd.ledger import reused_keys as reuse

@@ -8,15 +8,13 @@ from support.postgres import wait_until
 from support.shop import Shop
 from syncd.config.configuration import load
 from syncd.daemon.build import Components
-from syncd.daemon.connector import Connector
 from syncd.daemon.error_policy import ErrorPolicy
-from syncd.daemon.opening import OpenFeed
+from syncd.daemon.opening import Connector, OpenFeed
 from syncd.daemon.tuning import DEFAULTS
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.delivery.delivery import DeliveryResult
 from syncd.demo.sandbox import Sandbox
-from syncd.ledger.claim import Claim, Receipt
-from syncd.ledger.claiming import Touched
+from syncd.ledger.claim import Claim, Receipt, Touched
 from syncd.log.log import Log
 
 LEASE = timedelta(seconds=30)

@@ -12,7 +12,7 @@ from syncd.config.configuration import load
 from syncd.daemon.process import Daemon
 from syncd.daemon.tuning import Tuning
 from syncd.log.log import configure
-from syncd.postgres.deadline import DeadlineConnection
+from syncd.postgres.connection import DeadlineConnection
 
 
 def main() -> None:

@@ -86,7 +86,6 @@ def test_drivers_are_imported_by_their_adapters_only(driver: str) -> None:
             "postgres/database.py",
             "postgres/session.py",
             "postgres/statements.py",
-            "postgres/deadline.py",
             "config/dsn.py",
             "postgres/errors.py",
             "source/views.py",

@@ -33,7 +33,7 @@ from syncd.core.pgoutput import (
     read_frame,
     status,
 )
-from syncd.postgres.deadline import DeadlineConnection
+from syncd.postgres.connection import DeadlineConnection
 from syncd.postgres.errors import translate
 from syncd.postgres.statements import composed
 from syncd.source.connections import connect

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from syncd.capture.wal.replica_identity import identity_guard
+from syncd.capture.identity import identity_guard
 from syncd.config.settings import Settings
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.ledger import feed_of

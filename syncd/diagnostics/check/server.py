@@ -11,8 +11,7 @@ from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.lateness import short_span, skew
 from syncd.postgres.database import Database
 from syncd.postgres.errors import LOCK_SECONDS, STATEMENT_SECONDS
-from syncd.postgres.servers import NEWEST_SERVER, OLDEST_SERVER
-from syncd.postgres.session import Peer
+from syncd.postgres.session import NEWEST_SERVER, OLDEST_SERVER, Peer
 from syncd.postgres.statements import query
 
 SKEW = timedelta(seconds=3)

@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from syncd.capture.identity import identity_guard
 from syncd.capture.listen.outbox import Outbox
 from syncd.capture.poll import SAFETY_POLL_INTERVAL
 from syncd.capture.tuning import HELD_SECONDS
-from syncd.capture.wal.replica_identity import identity_guard
 from syncd.capture.wal.slot import SlotCatalog, SlotPositionStore
 from syncd.config.settings import Settings
 from syncd.core.errors import (

@@ -13,7 +13,7 @@ from syncd.core.errors import (
     TableBusyError,
 )
 from syncd.postgres.database import Database
-from syncd.postgres.servers import OLDEST_SERVER
+from syncd.postgres.session import OLDEST_SERVER
 from syncd.postgres.statements import query
 from syncd.setup.install.scripts import SqlScript
 from syncd.source.connections import Connections

@@ -13,7 +13,7 @@ from support.backfill_harness import BackfillHarness, day, insert_past_orders
 from support.feed_harness import ago
 from support.shop import Shop
 
-from syncd.backfill import sample as sampling
+from syncd.backfill.plan import EXAMPLES
 from syncd.capture.reconciliation import Reconciliation
 from syncd.core.command_errors import BackfillStateError, OrderUnknownError
 from syncd.core.errors import PausedError
@@ -543,7 +543,7 @@ def test_the_plan_samples_the_whole_range(harness: BackfillHarness) -> None:
     plan = harness.plan()
     assert plan.sample.orders == 200
     assert ("1", "email is not an address like name@example.com") in plan.sample.faults
-    assert len(plan.sample.examples) == sampling.EXAMPLES
+    assert len(plan.sample.examples) == EXAMPLES
     assert len(orders) == plan.orders
 
 

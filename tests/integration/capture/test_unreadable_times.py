@@ -14,9 +14,8 @@ from syncd.capture.tuning import STAMPS, StampTuning
 from syncd.config.configuration import load
 from syncd.core.schedule import Turn
 from syncd.daemon.build import Components
-from syncd.daemon.connector import Connector
 from syncd.daemon.error_policy import ErrorPolicy
-from syncd.daemon.opening import OpenFeed
+from syncd.daemon.opening import Connector, OpenFeed
 from syncd.daemon.tuning import Tuning
 from syncd.demo.sandbox import Sandbox
 from syncd.log.log import Log

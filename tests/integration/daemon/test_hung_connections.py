@@ -12,8 +12,8 @@ from support.shop import Shop
 
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.demo.sandbox import Sandbox
+from syncd.postgres.connection import ANSWER_SECONDS, DeadlineConnection
 from syncd.postgres.database import Database
-from syncd.postgres.deadline import ANSWER_SECONDS, DeadlineConnection
 from syncd.postgres.statements import query
 
 pytestmark = pytest.mark.db
