@@ -16,8 +16,7 @@ from typing import Any
 
 import structlog
 
-from syncd.log.events import EVENTS
-from syncd.log.fields import FIELDS, FIRST
+from syncd.log.events import EVENTS, FIELDS, FIRST
 
 EventDict = MutableMapping[str, Any]
 
@@ -53,7 +52,7 @@ def only_declared(_: object, __: str, line: EventDict) -> EventDict:
         line = _of_library(line)
     line.setdefault("feed", "-")
     line["run"] = _this_run()
-    names = FIRST + EVENTS[line["event"]].fields
+    names = (*FIRST, *EVENTS[line["event"]].fields)
     return {name: _value(name, line[name]) for name in names if name in line}
 
 

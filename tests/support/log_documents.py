@@ -7,8 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from syncd.log.events import EVENTS, Event
-from syncd.log.fields import FIELDS, FIRST, Field
+from syncd.log.events import EVENTS, FIELDS, FIRST, Event, Field
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "log-events.md"
@@ -31,8 +30,8 @@ missing `heartbeat` is the alarm. For what each event means for the orders, and 
 do, see the [runbook](runbook.md); for metrics, alerts, dashboard and viewers,
 [monitoring](monitoring.md).
 
-`{command}` writes this page from `syncd/log/events/`
-and `syncd/log/fields.py`. A new event or field is not a breaking change; a changed name
+`{command}` writes this page from
+`syncd/log/events.toml`. A new event or field is not a breaking change; a changed name
 or meaning is.
 
 ## Events

@@ -10,8 +10,7 @@ from support.sources import CODE, ROOT, nodes
 from syncd.cli import cli
 from syncd.config.settings import Settings
 from syncd.diagnostics.check.codes import CODES
-from syncd.log.events import EVENTS
-from syncd.log.fields import FIELDS
+from syncd.log.events import EVENTS, FIELDS
 
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
 ALERTS = re.findall(

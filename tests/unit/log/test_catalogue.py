@@ -2,12 +2,13 @@
 
 import ast
 from collections.abc import Iterator
+from dataclasses import astuple
 from pathlib import Path
+from typing import get_args
 
 from support.log_documents import COMMAND, DOCUMENT, LNAV, document, lnav
 
-from syncd.log.events import EVENTS
-from syncd.log.fields import FIELDS, FIRST
+from syncd.log.events import EVENTS, FIELDS, FIRST, Kind, Level
 
 SYNCD = Path(__file__).parents[3] / "syncd"
 WRITERS = {"emit", "emit_folded", "emit_once"}
@@ -39,21 +40,32 @@ def test_every_field_of_the_catalogue_is_logged_and_no_other() -> None:
     for name, fields in emitted():
         written.setdefault(name, set()).update(fields)
     declared = {name: set(event.fields) for name, event in EVENTS.items()}
-    assert written.keys() - declared.keys() == set(), "add these to syncd/log/events/"
+    assert written.keys() - declared.keys() == set(), "add these to events.toml"
     assert declared.keys() - written.keys() == set(), "nothing emits these events"
     differing = {
         name: written[name] ^ fields
         for name, fields in declared.items()
         if written[name] != fields
     }
-    assert differing == {}, "syncd/log/events/ and the emitting lines disagree"
+    assert differing == {}, "events.toml and the emitting lines disagree"
 
 
 def test_every_field_has_one_meaning_and_type() -> None:
     """A database of log lines needs one column for each."""
     used = {field for event in EVENTS.values() for field in event.fields} | set(FIRST)
-    assert used - FIELDS.keys() == set(), "say what these hold in syncd/log/fields.py"
+    assert used - FIELDS.keys() == set(), "say what these hold in events.toml"
     assert FIELDS.keys() - used == set(), "no event has these: take them out"
+
+
+def test_every_entry_is_complete() -> None:
+    """A file has no types: an invalid entry is found here, and by no daemon."""
+    assert {event.level for event in EVENTS.values()} <= set(get_args(Level))
+    assert {field.kind for field in FIELDS.values()} <= set(get_args(Kind))
+    assert {type(text) for e in EVENTS.values() for text in (e.when, e.action)} == {str}
+    texts = [text for field in FIELDS.values() for text in astuple(field)]
+    assert {type(text) for text in texts} == {str}
+    doubled = [n for n, e in EVENTS.items() if len(e.fields) > len(set(e.fields))]
+    assert doubled == []
 
 
 def test_a_numbers_unit_is_documented() -> None:
@@ -71,8 +83,6 @@ def test_a_numbers_unit_is_documented() -> None:
 
 def test_a_warning_has_an_action() -> None:
     """Every event for a person needs one."""
-    levels = {"debug", "info", "warning", "error", "critical"}
-    assert {event.level for event in EVENTS.values()} <= levels
     urgent = [n for n, e in EVENTS.items() if e.level in {"error", "critical"}]
     assert [name for name in urgent if EVENTS[name].action == "nothing"] == []
 

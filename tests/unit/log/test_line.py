@@ -15,8 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from syncd.log import log
-from syncd.log.events import EVENTS
-from syncd.log.fields import FIELDS, FIRST
+from syncd.log.events import EVENTS, FIELDS, FIRST
 from syncd.log.render import run_id
 
 HOSTILE = st.one_of(
