@@ -75,7 +75,8 @@ ALTER TABLE syncd.initial_orders ALTER COLUMN hashes SET STATISTICS 0;
 -- What a feed's views read when their keys were last compared with the ledger's,
 -- in JSON: the key's type, the views' queries, the tables by oid and name. Orders are
 -- admitted only under the seal of those views. `change`: their last change. While held,
--- the views have other keys.
+-- the views have other keys. `compared_at`: when known orders were last searched for in
+-- the views because old orders had appeared under unknown keys, or the views had changed.
 CREATE TABLE syncd.identity (
     feed_id     integer     NOT NULL,
     known       jsonb       NOT NULL,
@@ -84,12 +85,25 @@ CREATE TABLE syncd.identity (
     changed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     held_at     timestamptz,
     held_reason text,
+    compared_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT identity_once PRIMARY KEY (feed_id),
     CONSTRAINT identity_of_feed FOREIGN KEY (feed_id)
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
     CONSTRAINT identity_held_has_reason
         CHECK ((held_at IS NULL) = (held_reason IS NULL))
 );
+
+-- Ends an admission that may be one of known orders under other keys: nothing of it is
+-- written, until known orders were searched for in the views.
+CREATE FUNCTION syncd.refuse_uncompared() RETURNS boolean
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    RAISE EXCEPTION USING
+        ERRCODE = 'SY001',
+        MESSAGE = 'old orders appeared under unknown keys';
+END
+$$;
 
 -- Every order whose confirmed_at is at or below the watermark is in the ledger.
 -- Its row is the lock under which orders are admitted; `syncd pause` is stored here.

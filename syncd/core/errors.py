@@ -108,12 +108,12 @@ class ViewMissingError(SchemaMismatchError):
 
 
 class ViewsChangedError(SchemaMismatchError):
-    """The views were changed; their keys were not compared with the ledger's yet."""
+    """Something changed; the views' keys were not compared with the ledger yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, change: str = "the views were changed") -> None:
         super().__init__(
-            "the views were changed: nothing is captured until their keys have been "
-            "compared with the ledger's",
+            f"{change}: nothing is captured until their keys have been compared with "
+            "the ledger's",
             "A running daemon does that within seconds; `syncd check` shows more.",
         )
 

@@ -22,7 +22,7 @@ class IdentityJob:
         guard: Compares tables and views.
         keys: Compares the keys of single orders.
         log: Where to write what was found.
-        changed: Set when changed views are met.
+        changed: Set when an admission met changed views, or orders from the past.
         reading: Reads the views.
     """
 
@@ -41,6 +41,7 @@ class IdentityJob:
         self._log = log
         self._changed = changed
         self._compare_at = float("-inf")
+        self._is_awaited = True  # by admissions: those of what a daemon missed, first
         self._changed_at: datetime | None = None
         self._reused_at: datetime | None = None
 
@@ -61,11 +62,15 @@ class IdentityJob:
         Raises:
             SyncdError: A database failed, or the views cannot be read.
         """
+        self._is_awaited |= self._changed.is_set()
         self._changed.clear()
         self._compare_at = float("-inf")  # due until it has succeeded
         compared = self._reading(self._guard.check)
         self._report(compared)
         if compared.held is None:
+            if self._is_awaited:
+                self._guard.note_compared()
+                self._is_awaited = False
             self._reading(self._keys.compare_newest)
         self._report_reused(self._keys.count())
         self._compare_at = time.monotonic() + COMPARE_SECONDS

@@ -133,6 +133,10 @@ class IdentityGuard:
             change=change,
         )
 
+    def note_compared(self) -> None:
+        """Admit orders from the past for a minute, unless the keys are held."""
+        self._ledger.run(query("note_compared"), feed=self._feed_id)
+
     @staticmethod
     def _is_news(known: Known, behind: Behind, compared: IdentityCheck) -> bool:
         if compared.accepted or known.held_at or known.seal != behind.seal:

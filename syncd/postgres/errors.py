@@ -26,6 +26,7 @@ from syncd.core.errors import (
     UnreadableRowError,
     UntrustedServerError,
     ViewFailedError,
+    ViewsChangedError,
 )
 
 STATEMENT_SECONDS = 30
@@ -33,6 +34,8 @@ STATEMENT_SECONDS = 30
 
 LOCK_SECONDS = 5
 """How long a statement may wait for a lock."""
+
+_UNCOMPARED = "SY001"  # by syncd.refuse_uncompared
 
 _ENDING = frozenset({"FATAL", "PANIC"})
 _AGAIN = "syncd tries again by itself."
@@ -55,6 +58,8 @@ def translate(
     """
     if error.sqlstate is None:
         return _of_connecting(str(error), dsn)
+    if error.sqlstate == _UNCOMPARED:
+        return ViewsChangedError("orders from the past appeared under unknown keys")
     severity = error.diag.severity_nonlocalized
     if error.diag.constraint_name and error.diag.schema_name == "syncd":
         place = Place.LEDGER

@@ -145,7 +145,15 @@ VALUES (%(feed)s, %(known)s::jsonb, %(seal)s, %(change)s)
        changed_at = CASE WHEN excluded.change IS NULL THEN i.changed_at
                          ELSE clock_timestamp() END,
        held_at = NULL,
-       held_reason = NULL;
+       held_reason = NULL,
+       compared_at = clock_timestamp();
+
+-- name: note_compared :none
+-- Admits orders from the past for a while: known orders are listed under their keys.
+UPDATE syncd.identity AS i
+   SET compared_at = clock_timestamp()
+ WHERE i.feed_id = %(feed)s
+   AND i.held_at IS NULL;
 
 -- name: hold_identity :rows
 -- Holds capture and sending: the views' keys are not those of the ledger. What a person
