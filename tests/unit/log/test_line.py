@@ -96,12 +96,14 @@ def test_any_value_of_any_field_makes_a_valid_line(
 
 @given(st.dictionaries(st.text(min_size=1), HOSTILE), st.text())
 @example({}, "views.unavailable")
+@example({"_record": False}, "")
 def test_undeclared_fields_do_not_reach_the_line(
     fields: dict[str, object], event: str
 ) -> None:
     """They are dropped even when code bypasses the catalogue."""
     reserved = {"event", "exc_info", "stack_info", "stacklevel", "extra", "name"}
-    extra = {name: v for name, v in fields.items() if name not in reserved | {"self"}}
+    reserved |= {"self", "_record"}
+    extra = {name: v for name, v in fields.items() if name not in reserved}
     with written() as stream:
         structlog.get_logger("syncd").bind(feed="shop").info(event, **extra)
         line = only_line(stream)
