@@ -130,7 +130,7 @@ def _play(options: DemoOptions, terminal: TextIO) -> tuple[Tally, dict[str, obje
             stage.settle(stopping, screen)
         seconds = stage.seconds
         exit_code = stage.daemon.stop()
-        result = tally(confirmed_orders(stage.owner), sandbox.book)
+        result = tally(confirmed_orders(stage.owner), sandbox.received)
         return result, stage.facts(seconds, exit_code)
 
 
@@ -247,7 +247,7 @@ class _Stage:
         deadline = time.monotonic() + SETTLE_SECONDS
         while self.daemon.is_running and not stopping.is_set():
             stats = self._show(screen, "waiting for the last orders")
-            has_arrived = self._sandbox.book.totals.orderids >= confirmed
+            has_arrived = self._sandbox.received.totals.orderids >= confirmed
             is_settled = has_arrived and not stats.pending + stats.sending
             if is_settled or time.monotonic() > deadline:
                 return
@@ -255,7 +255,7 @@ class _Stage:
 
     def facts(self, seconds: float, exit_code: int) -> dict[str, object]:
         """Gather what the reckoning does not count."""
-        totals = self._sandbox.book.totals
+        totals = self._sandbox.received.totals
         return {
             "seconds": round(seconds, 2),
             "rolled_back": self._sales.rolled_back,
@@ -277,7 +277,7 @@ class _Stage:
             seconds=self.seconds,
             sales=self._sales,
             stats=stats,
-            totals=self._sandbox.book.totals,
+            totals=self._sandbox.received.totals,
             rss_mb=self.daemon.log.rss_mb,
             url=self._sandbox.url,
             events=self.daemon.log.events,

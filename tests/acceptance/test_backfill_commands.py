@@ -68,7 +68,7 @@ def test_a_backfill_starts_a_feed_that_was_never_started(
     assert syncd("run", "--once", "--config", unstarted).returncode in {0, 75}
     while syncd("run", "--once", "--config", unstarted).returncode == 75:
         pass
-    assert len(sandbox.book.purchases()) == 42
+    assert len(sandbox.received.purchases()) == 42
 
 
 def test_a_plan_for_a_feed_that_was_never_started_writes_nothing(
@@ -197,7 +197,7 @@ def test_a_backfill_is_watched_and_listed_to_its_end(
     assert facts["state"] == "finished"
     assert (facts["delivered"], facts["rejected"]) == (39, 1)
     assert "finished" in syncd("backfill", "--config", past_config, "list").stdout
-    assert sandbox.book.totals.orderids == 39
+    assert sandbox.received.totals.orderids == 39
 
 
 def test_watching_a_cancelled_backfill_fails(past_config: Path) -> None:
@@ -228,7 +228,7 @@ def test_an_adopted_range_is_never_sent_unless_resent(
     resent = syncd("backfill", *FROM, *until, *options, "--config", past_config)
     assert "to be sent AGAIN" in resent.stdout
     assert syncd("run", "--once", "--config", past_config).returncode == 0
-    assert sandbox.book.totals.orderids == 19
+    assert sandbox.received.totals.orderids == 19
     history = syncd("explain", "W-1", "--config", past_config).stdout
     assert "sent again on purpose: never arrived" in history
 

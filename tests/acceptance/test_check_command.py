@@ -72,7 +72,7 @@ def test_nothing_is_posted(sold_config: Path, sandbox: Sandbox) -> None:
     """The endpoint is connected to, without a request."""
     found = json.loads(syncd("check", "--json", "--config", sold_config).stdout)
     assert "endpoint.reached" in {finding["code"] for finding in found}
-    assert sandbox.book.totals.requests == 0
+    assert sandbox.received.totals.requests == 0
 
 
 def test_json_has_codes_and_sections_in_order(sold_config: Path) -> None:
@@ -165,7 +165,7 @@ def test_the_daemon_opens_no_more_connections_than_documented(
     log = config.with_suffix(".log")
     wait_until(lambda: "daemon.started" in log.read_text())
     orders = shop.confirm(5)
-    wait_until(lambda: all(sandbox.book.posts(order) for order in orders))
+    wait_until(lambda: all(sandbox.received.posts(order) for order in orders))
     held = shop.value(
         "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'syncd/%'"
     )

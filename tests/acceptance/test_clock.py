@@ -56,10 +56,10 @@ def test_a_daemon_survives_jumps_of_its_machines_clock(
         clock.write_text(offset)
         wait_until(lambda n=number: log.read_text().count('"clock.jumped"') == n)
         orders += shop.confirm(3)
-        wait_until(lambda n=number: sandbox.book.totals.orderids == 3 * n)
+        wait_until(lambda n=number: sandbox.received.totals.orderids == 3 * n)
     daemon.terminate()
     assert daemon.wait(60) == 0
-    assert {sandbox.book.posts(order) for order in orders} == {1}
+    assert {sandbox.received.posts(order) for order in orders} == {1}
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     jumps = [e["jump_seconds"] for e in lines if e["event"] == "clock.jumped"]
     assert [round(jump) for jump in jumps] == [-3600, 10800]
@@ -105,7 +105,7 @@ def sell(life: Pipeline, shop: Shop, sandbox: Sandbox) -> None:
     """Confirm orders; they are sent once the pipeline has checked its clock."""
     orders = shop.confirm(3)
     life.check_clock()
-    wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
+    wait_until(lambda: all(sandbox.received.posts(order) == 1 for order in orders))
 
 
 def plan_an_hour_ahead(life: Pipeline) -> None:

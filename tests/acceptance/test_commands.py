@@ -23,11 +23,11 @@ def test_orders_confirmed_after_the_start_arrive_and_earlier_ones_do_not(
     log = config.with_suffix(".log")
     wait_until(lambda: "daemon.started" in log.read_text())
     after = shop.confirm(250)
-    wait_until(lambda: sandbox.book.totals.orderids == 250)
+    wait_until(lambda: sandbox.received.totals.orderids == 250)
     daemon.terminate()
     assert daemon.wait(60) == 0
-    assert [sandbox.book.posts(orderid) for orderid in before] == [0] * 5
-    assert {sandbox.book.posts(orderid) for orderid in after} == {1}
+    assert [sandbox.received.posts(orderid) for orderid in before] == [0] * 5
+    assert {sandbox.received.posts(orderid) for orderid in after} == {1}
     last = json.loads(log.read_text().splitlines()[-1])
     assert (last["event"], last["exit_code"]) == ("daemon.stopped", 0)
 
@@ -44,7 +44,7 @@ def test_run_once_delivers_what_is_due_and_exits_by_what_remains(
     sandbox.clear_faults()
     assert syncd("resume", "--config", config).returncode == 0
     assert syncd("run", "--once", "--config", config).returncode == 0
-    assert sandbox.book.totals.orderids == 3
+    assert sandbox.received.totals.orderids == 3
 
 
 def test_run_once_respects_the_rate_and_delivers_everything(
@@ -57,7 +57,7 @@ def test_run_once_respects_the_rate_and_delivers_everything(
     syncd("run", "--once", "--config", config)
     shop.confirm(125)
     assert syncd("run", "--once", "--config", config).returncode == 0
-    assert sandbox.book.totals.orderids == 125
+    assert sandbox.received.totals.orderids == 125
 
 
 def test_resetting_the_watermark_sends_past_orders_once(
@@ -81,8 +81,8 @@ def test_resetting_the_watermark_sends_past_orders_once(
     assert syncd(*show).stdout.splitlines()[0] == shown
     assert syncd("run", "--once", "--config", config).returncode == 0
     assert "0 to send" in syncd(*arguments, "--yes").stdout
-    assert sandbox.book.totals.orderids == 120
-    assert sandbox.book.totals.repeats == 0
+    assert sandbox.received.totals.orderids == 120
+    assert sandbox.received.totals.repeats == 0
 
 
 def test_resetting_the_watermark_sends_initial_orders(
@@ -97,7 +97,7 @@ def test_resetting_the_watermark_sends_initial_orders(
     assert "5 to send" in syncd(*reset).stdout
     assert syncd("run", "--once", "--config", config).returncode == 0
     assert "0 to send" in syncd(*reset).stdout
-    assert [sandbox.book.posts(f"W-{n}") for n in range(1, 6)] == [1] * 5
+    assert [sandbox.received.posts(f"W-{n}") for n in range(1, 6)] == [1] * 5
     facts = json.loads(syncd("status", "--json", "--config", config).stdout)
     assert (facts["delivered"], facts["adopted"]) == (5, 0)
 
@@ -123,7 +123,7 @@ def test_preview_prints_the_event_and_sends_nothing(
     assert refused.returncode == 1
     assert "quantity" in refused.stderr
     assert syncd("preview", "nope", "--config", config).returncode == 1
-    assert sandbox.book.totals.requests == 0
+    assert sandbox.received.totals.requests == 0
 
 
 def test_a_rejected_order_is_listed_explained_and_retried(
@@ -143,7 +143,7 @@ def test_a_rejected_order_is_listed_explained_and_retried(
     shop.sql("UPDATE orders SET email = 'mila@example.com'")
     assert "1 orders" in syncd("rejected", "retry", "W-1", "--config", config).stdout
     assert syncd("run", "--once", "--config", config).returncode == 0
-    assert sandbox.book.posts("W-1") == 1
+    assert sandbox.received.posts("W-1") == 1
     facts = json.loads(syncd("status", "--json", "--config", config).stdout)
     assert (facts["healthy"], facts["delivered"], facts["rejected"]) == (True, 1, 0)
 
@@ -176,7 +176,7 @@ def test_explain_gives_the_reason_why_an_order_was_not_sent(
     assert "accepted, 1 events (HTTP 200, body " in history
     assert "may have repeated" in history
     assert "now delivered" in history
-    assert sandbox.book.posts("W-3") == 2
+    assert sandbox.received.posts("W-3") == 2
     assert syncd("explain", "nope", "--config", config).returncode == 1
 
 

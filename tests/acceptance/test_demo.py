@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from syncd.demo.sandbox.faults import FAULTS
+from syncd.demo.sandbox import FAULTS
 
 KEYS = {
     "confirmed",

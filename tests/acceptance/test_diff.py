@@ -30,7 +30,7 @@ def sent_config(shop: Shop, sandbox: Sandbox, tmp_path: Path) -> Path:
     assert syncd("run", "--once", "--config", path).returncode == 0
     shop.confirm(5)
     assert syncd("run", "--once", "--config", path).returncode == 0
-    assert sandbox.book.totals.orderids == 5
+    assert sandbox.received.totals.orderids == 5
     return path
 
 
@@ -216,7 +216,7 @@ def test_orders_that_differ_are_sent_again(
     assert facts["compared"] == 1
     assert (changes(facts), facts["resent"]) == ({"4": ["changed totalvalue"]}, 1)
     assert syncd("run", "--once", "--config", sent_config).returncode == 0
-    assert [sandbox.book.posts(f"W-{n}") for n in range(1, 6)] == [1, 1, 1, 2, 1]
+    assert [sandbox.received.posts(f"W-{n}") for n in range(1, 6)] == [1, 1, 1, 2, 1]
     assert changes(read_json(sent_config)) == {"2": ["changed totalvalue"]}
     assert "wrong totals" in syncd("explain", "4", "--config", sent_config).stdout
     assert read_json(sent_config, "5", *again, code=0)["resent"] == 0

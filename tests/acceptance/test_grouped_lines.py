@@ -54,7 +54,7 @@ def test_rejected_orders_of_a_batch_have_a_line_for_each_reason(
     reasons = {str(e["order_key"]): str(e["reason"]) for e in logged}
     assert "quantity" in reasons["1"]
     assert "email" in reasons["3"]
-    assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3, 4)] == [0, 0, 0, 1]
+    assert [sandbox.received.posts(f"W-{n}") for n in (1, 2, 3, 4)] == [0, 0, 0, 1]
 
 
 def test_touched_orders_without_a_time_are_logged_under_listen(
@@ -72,8 +72,8 @@ def test_touched_orders_without_a_time_are_logged_under_listen(
     wait_until(lambda: events(log.read_text(), "orders.without_time"), 30)
     (line,) = events(log.read_text(), "orders.without_time")
     assert (line["level"], line["capture"], line["orders"]) == ("warning", "listen", 2)
-    assert sandbox.book.totals.orderids == 0
+    assert sandbox.received.totals.orderids == 0
     shop.sql("UPDATE orders SET confirmed_at = now()")
-    wait_until(lambda: sandbox.book.totals.orderids == 2, 30)
+    wait_until(lambda: sandbox.received.totals.orderids == 2, 30)
     daemon.terminate()
     assert daemon.wait(20) == 0

@@ -332,7 +332,7 @@ def test_a_command_wakes_a_listening_daemon(shop: Shop, tmp_path: Path) -> None:
         log = config.with_suffix(".log")
         wait_until(lambda: "daemon.started" in log.read_text())
         (order,) = shop.confirm()
-        wait_until(lambda: sandbox.book.posts(order) == 1)
+        wait_until(lambda: sandbox.received.posts(order) == 1)
         shop.sql("INSERT INTO orders (confirmed_at, email) VALUES (now(), 'nowhere')")
         wait_until(lambda: shop.rows_of("ledger", state="rejected"))
         shop.sql(
@@ -343,4 +343,4 @@ def test_a_command_wakes_a_listening_daemon(shop: Shop, tmp_path: Path) -> None:
             done = command_line("rejected", *verb, "W-2", "--config", str(config))
             assert done.returncode == 0
             shop.sql("UPDATE orders SET email = 'mila@example.com'")
-        wait_until(lambda: sandbox.book.posts("W-2") == 1)
+        wait_until(lambda: sandbox.received.posts("W-2") == 1)

@@ -129,7 +129,7 @@ def test_rejected_orders_are_chosen_by_key_by_reason_or_all(
         "rejected", "retry", "--reason", "weather", code=1
     ) == [{"orders": 0}]
     command_line.run_once()
-    assert sandbox.book.posts("W-2") == 1
+    assert sandbox.received.posts("W-2") == 1
     assert command_line.read_json("rejected", "discard", "1", "--yes") == [
         {"orders": 1}
     ]
@@ -155,11 +155,11 @@ def test_a_discarded_order_is_not_captured_again_but_can_be_retried(
         "0 orders are pending again\n"
     )
     command_line.run_once()
-    assert sandbox.book.posts("W-1") == 0
+    assert sandbox.received.posts("W-1") == 0
     assert "discarded by hand: email" in command_line.output("explain", "W-1")
     command_line.output("rejected", "retry", "1")
     assert command_line.run_once() == 0
-    assert sandbox.book.posts("W-1") == 1
+    assert sandbox.received.posts("W-1") == 1
 
 
 def test_discarding_asks_for_confirmation(command_line: CommandLine) -> None:
@@ -242,7 +242,7 @@ def test_uncertain_orders_are_listed_resent_and_discarded(
     ]
     assert holding_command_line.shop.counts_agree()
     holding_command_line.run_once()
-    assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3)] == [1, 2, 1]
+    assert [sandbox.received.posts(f"W-{n}") for n in (1, 2, 3)] == [1, 2, 1]
     assert (
         holding_command_line.state(1),
         holding_command_line.state(2),
@@ -264,7 +264,7 @@ def test_uncertain_orders_are_listed_resent_and_discarded(
     )
     assert holding_command_line.run_once() == 0
     assert holding_command_line.output("uncertain", "list") == "none\n"
-    assert sandbox.book.posts("W-1") == 2
+    assert sandbox.received.posts("W-1") == 2
     assert holding_command_line.read_json("status")[0]["healthy"] is True
     assert holding_command_line.shop.counts_agree()
 
@@ -281,7 +281,7 @@ def test_discarding_all_uncertain_orders_leaves_nothing_pending(
         {"orders": 5}
     ]
     assert holding_command_line.run_once() == 0
-    assert sandbox.book.totals.repeats == 0
+    assert sandbox.received.totals.repeats == 0
     assert holding_command_line.read_json("status")[0]["held"] == 0
     assert holding_command_line.shop.counts_agree()
 
@@ -301,7 +301,7 @@ def test_an_uncertain_order_is_a_possible_repeat_however_it_is_resent(
         {"orders": 2}
     ]
     assert holding_command_line.run_once() == 0
-    assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3)] == [1, 1, 2]
+    assert [sandbox.received.posts(f"W-{n}") for n in (1, 2, 3)] == [1, 1, 2]
     after = holding_command_line.read_json("status")[0]["possible_repeats"]
     assert int(str(after)) == int(str(before)) + 1
     assert "may have repeated" in holding_command_line.output("explain", "W-3")
@@ -377,7 +377,7 @@ def test_an_order_that_causes_a_hold_can_be_discarded(
     }
     (good,) = command_line.shop.confirm(1)
     command_line.run_once()
-    assert [sandbox.book.posts(o) for o in (bad, good)] == [0, 1]
+    assert [sandbox.received.posts(o) for o in (bad, good)] == [0, 1]
     assert command_line.shop.counts_agree()
 
 
@@ -395,6 +395,6 @@ def test_a_waiting_uncertain_order_can_be_discarded(
     assert command_line.state(1) == "discarded"
     command_line.shop.confirm(1)
     command_line.run_once()
-    assert [sandbox.book.posts(f"W-{n}") for n in (1, 2)] == [1, 1]
+    assert [sandbox.received.posts(f"W-{n}") for n in (1, 2)] == [1, 1]
     assert command_line.shop.row_of("ledger", order_key="1").uncertain_attempts == 1
     assert command_line.shop.counts_agree()

@@ -120,7 +120,7 @@ def test_keys_of_another_kind_hold_the_feed(
         done = syncd(*verb, "--config", changed)
         assert (done.returncode, "syncd rebind-keys" in done.stderr) == (78, True)
     syncd("reconcile", "--config", changed)
-    posts = [sandbox.book.posts(f"W-{n}") for n in range(1, 202)]
+    posts = [sandbox.received.posts(f"W-{n}") for n in range(1, 202)]
     assert posts == [1] * 201
     assert wal_shop.captured() == 201
 
@@ -143,8 +143,8 @@ def test_known_orders_stay_known_under_new_keys(
     (new,) = wal_shop.confirm(1)
     wait_until(lambda: delivered(wal_shop) == 202)
     syncd("reconcile", "--config", config)
-    posts = [sandbox.book.posts(f"W-{n}") for n in range(1, 202)]
-    assert (posts, sandbox.book.posts(new)) == ([1] * 201, 1)
+    posts = [sandbox.received.posts(f"W-{n}") for n in range(1, 202)]
+    assert (posts, sandbox.received.posts(new)) == ([1] * 201, 1)
     assert "now delivered" in syncd("explain", "W-17", "--config", config).stdout
 
 

@@ -33,14 +33,14 @@ def test_a_restart_of_the_server_loses_and_repeats_nothing(tmp_path: Path) -> No
         try:
             wait_until(lambda: "daemon.started" in log.read_text())
             orders = shop.confirm(30)
-            wait_until(lambda: sandbox.book.totals.orderids == 30)
+            wait_until(lambda: sandbox.received.totals.orderids == 30)
             server.stop()
             wait_until(lambda: "database.unavailable" in log.read_text())
             server.start()
             orders += shop.confirm(30)
-            wait_until(lambda: sandbox.book.totals.orderids == 60)
+            wait_until(lambda: sandbox.received.totals.orderids == 60)
             wait_until(lambda: "database.recovered" in log.read_text())
-            assert {sandbox.book.posts(order) for order in orders} == {1}
+            assert {sandbox.received.posts(order) for order in orders} == {1}
             daemon.terminate()
             assert daemon.wait(60) == 0
         finally:
@@ -65,7 +65,7 @@ def test_a_database_that_is_not_up_yet_is_waited_for(tmp_path: Path) -> None:
             server.start()
             wait_until(lambda: "daemon.started" in log.read_text())
             shop.confirm(1)
-            wait_until(lambda: sandbox.book.totals.orderids == 1)
+            wait_until(lambda: sandbox.received.totals.orderids == 1)
             daemon.terminate()
             assert daemon.wait(60) == 0
         finally:
@@ -89,7 +89,7 @@ def test_a_long_transaction_holds_the_watermark_and_is_named(
             before = shop.watermark()
             Daemon(settings, tuning=tuning).run_once(patience_seconds=0.2)
             pid = report.info.backend_pid
-        assert sandbox.book.totals.orderids == 2
+        assert sandbox.received.totals.orderids == 2
     assert shop.watermark() == before
     events = [json.loads(line) for line in lines.getvalue().splitlines()]
     held = [event for event in events if event["event"] == "watermark.held_back"]
@@ -127,10 +127,10 @@ def test_a_held_feed_continues_after_sighup(shop: Shop, tmp_path: Path) -> None:
         sandbox.fail("credentials", times=None)
         (order,) = shop.confirm(1)
         wait_until(lambda: "sending.held" in log.read_text())
-        assert sandbox.book.posts(order) == 0
+        assert sandbox.received.posts(order) == 0
         sandbox.clear_faults()
         daemon.send_signal(signal.SIGHUP)
-        wait_until(lambda: sandbox.book.posts(order) == 1)
+        wait_until(lambda: sandbox.received.posts(order) == 1)
         assert "sending.retried" in log.read_text()
         daemon.terminate()
         assert daemon.wait(60) == 0

@@ -66,10 +66,10 @@ def test_two_daemons_respect_a_pause_that_outlives_them(
     wait_until(wait_for_event(logs[2], "feed.paused"))
     assert events(logs[2], "feed.paused")[0]["reason"] == "the campaign changes"
     assert ": the campaign changes" in str(facts(config)["reasons"])
-    assert sandbox.book.totals.requests == 0
+    assert sandbox.received.totals.requests == 0
     done = syncd("resume", "--config", config)
     assert done.stdout.startswith("sending continues: the pause since ")
-    wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
+    wait_until(lambda: all(sandbox.received.posts(order) == 1 for order in orders))
     wait_until(wait_for_event(logs[2], "feed.resumed"))
     three.terminate()
     assert three.wait(60) == 0
@@ -95,9 +95,9 @@ def test_a_pause_while_the_api_hangs_finishes_only_that_batch(
     sandbox.start()
     wait_until(wait_for_event(log, "feed.paused"))
     assert shop.batches("sending") == 0
-    assert sandbox.book.totals.orderids == 0
+    assert sandbox.received.totals.orderids == 0
     assert syncd("resume", "--config", config).returncode == 0
-    wait_until(lambda: all(sandbox.book.posts(order) for order in orders))
+    wait_until(lambda: all(sandbox.received.posts(order) for order in orders))
     daemon.terminate()
     assert daemon.wait(60) == 0
 
@@ -142,7 +142,7 @@ def test_after_a_pause_of_capture_everything_is_captured(
     wait_until(wait_for_event(log, "feed.paused", 2))
     assert shop.captured() == 0
     assert syncd("resume", "--capture", "--config", config).returncode == 0
-    wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
+    wait_until(lambda: all(sandbox.received.posts(order) == 1 for order in orders))
     second.terminate()
     assert second.wait(60) == 0
     assert not events(log, "capture.missed_changes")
@@ -159,17 +159,17 @@ def test_run_once_respects_a_pause_and_reports_it(
     first = shop.confirm(2)
     done = syncd(*once)
     assert (done.returncode, "feed.paused" in done.stderr) == (75, True)
-    assert (shop.captured(), sandbox.book.totals.requests) == (2, 0)
+    assert (shop.captured(), sandbox.received.totals.requests) == (2, 0)
     syncd("resume", "--config", config)
     syncd("pause", "--capture", "--config", config)
     second = shop.confirm(1)
     assert syncd(*once).returncode == 75
-    assert [sandbox.book.posts(order) for order in first + second] == [1, 1, 0]
+    assert [sandbox.received.posts(order) for order in first + second] == [1, 1, 0]
     assert "missing" not in syncd("reconcile", "--config", config).stdout
     assert syncd("reconcile", "--config", config).returncode == 75
     syncd("resume", "--all", "--config", config)
     assert syncd(*once).returncode == 0
-    assert sandbox.book.posts(second[0]) == 1
+    assert sandbox.received.posts(second[0]) == 1
 
 
 def test_the_messages_about_pauses(

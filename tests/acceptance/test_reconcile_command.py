@@ -128,7 +128,7 @@ def test_the_daemon_finds_and_sends_what_capture_missed(
     confirm_unseen(shop, "90 minutes")
     log = old_config.with_suffix(".log")
     daemon = shop.start(old_config)
-    wait_until(lambda: sandbox.book.totals.orderids == 4)
+    wait_until(lambda: sandbox.received.totals.orderids == 4)
     wait_until(lambda: len(events(log, "reconciliation.finished")) == 3)
     beats = len(events(log, "heartbeat"))
     wait_until(lambda: len(events(log, "heartbeat")) > beats)

@@ -24,12 +24,12 @@ def test_a_reload_applies_the_new_settings_in_the_same_process(
         supervised.configure(endpoint=other.endpoint)
         supervised.reload(daemon)
         after = supervised.shop.confirm(3)
-        wait_until(lambda: all(other.book.posts(order) for order in after))
-        assert [other.book.posts(order) for order in before] == [0, 0, 0]
+        wait_until(lambda: all(other.received.posts(order) for order in after))
+        assert [other.received.posts(order) for order in before] == [0, 0, 0]
         (reloaded,) = supervised.events("config.reloaded")
         assert reloaded["endpoint"] == other.endpoint
         supervised.stop(daemon)
-    assert [supervised.sandbox.book.posts(order) for order in before] == [1, 1, 1]
+    assert [supervised.sandbox.received.posts(order) for order in before] == [1, 1, 1]
     assert supervised.shop.rows_of("instance", stopped_at=None) == []
 
 
@@ -50,7 +50,7 @@ def test_reloads_under_load_lose_and_repeat_nothing(
         orders += supervised.shop.confirm(20)
     wait_until(supervised.arrived(orders))
     supervised.stop(daemon)
-    assert {supervised.sandbox.book.posts(order) for order in orders} == {1}
+    assert {supervised.sandbox.received.posts(order) for order in orders} == {1}
     assert len(supervised.events("config.reloaded")) == 4
     assert supervised.shop.attempts("uncertain") == 0
 
@@ -88,7 +88,7 @@ def test_unusable_settings_are_refused_and_the_old_ones_stay(
     supervised.reload(daemon)
     assert len(supervised.events("config.reloaded")) == 1
     supervised.stop(daemon)
-    assert [supervised.sandbox.book.posts(order) for order in orders] == [1, 1]
+    assert [supervised.sandbox.received.posts(order) for order in orders] == [1, 1]
 
 
 def test_a_rotated_key_is_read_from_its_file(supervised: SupervisedDaemon) -> None:
@@ -119,7 +119,7 @@ def test_a_reload_waits_for_the_request_in_flight(supervised: SupervisedDaemon) 
     )
     assert str(delivered[0]["timestamp"]) < str(reloaded[0]["timestamp"])
     supervised.stop(daemon)
-    assert [supervised.sandbox.book.posts(order) for order in orders] == [1]
+    assert [supervised.sandbox.received.posts(order) for order in orders] == [1]
 
 
 def test_a_stop_during_a_reload_is_graceful(supervised: SupervisedDaemon) -> None:
@@ -133,7 +133,7 @@ def test_a_stop_during_a_reload_is_graceful(supervised: SupervisedDaemon) -> Non
     wait_until(lambda: supervised.supervisor.lines("RELOADING=1"))
     wait_until(lambda: supervised.supervisor.lines("EXTEND_TIMEOUT_USEC="))
     supervised.stop(daemon)
-    assert [supervised.sandbox.book.posts(order) for order in orders] == [1]
+    assert [supervised.sandbox.received.posts(order) for order in orders] == [1]
     assert supervised.events("config.reloaded") == []
     assert len(supervised.events("daemon.stopped")) == 1
 

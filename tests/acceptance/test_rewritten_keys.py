@@ -24,7 +24,7 @@ def started(shop: Shop, config: Path, sandbox: Sandbox) -> None:
         "INSERT INTO orders (id, confirmed_at) SELECT n, now() - interval '1 hour' * n "
         "FROM generate_series(1, 5) AS n"
     )
-    wait_until(lambda: all(sandbox.book.posts(order) for order in ORDERS))
+    wait_until(lambda: all(sandbox.received.posts(order) for order in ORDERS))
     wait_until(lambda: shop.count("batch", state="delivered") > 0)
     shop.shift("identity", timedelta(hours=-1), "compared_at")
 
@@ -35,7 +35,7 @@ def assert_held(shop: Shop, sandbox: Sandbox) -> None:
     wait_until(lambda: shop.row_of("watermark").paused_at is not None)
     assert "list other keys now" in shop.row_of("watermark").paused_reason
     assert shop.count("ledger") == len(ORDERS)
-    assert [sandbox.book.posts(order) for order in ORDERS] == [1] * len(ORDERS)
+    assert [sandbox.received.posts(order) for order in ORDERS] == [1] * len(ORDERS)
 
 
 def test_listen_admits_no_known_orders_under_rewritten_keys(
@@ -69,4 +69,4 @@ def test_orders_from_the_past_are_captured_after_a_comparison(
         "INSERT INTO orders (id, confirmed_at) SELECT n, now() - interval '3 days' "
         "FROM generate_series(11, 15) AS n"
     )
-    wait_until(lambda: all(sandbox.book.posts(f"W-{n}") for n in range(11, 16)))
+    wait_until(lambda: all(sandbox.received.posts(f"W-{n}") for n in range(11, 16)))

@@ -37,10 +37,10 @@ class RunningDaemon:
         return [line for line in read if line["event"] == name]
 
     def arrived(self, orders: list[str]) -> Callable[[], bool]:
-        return lambda: all(self.sandbox.book.posts(order) for order in orders)
+        return lambda: all(self.sandbox.received.posts(order) for order in orders)
 
     def received(self) -> list[str]:
-        return [purchase.orderid for purchase in self.sandbox.book.purchases()]
+        return [purchase.orderid for purchase in self.sandbox.received.purchases()]
 
     def status(self) -> dict[str, object]:
         config = self._log.with_suffix(".toml")
@@ -90,7 +90,7 @@ def test_several_batches_in_flight_send_everything_once(running: RunningDaemon) 
     orders += [order for _ in range(20) for order in running.shop.confirm(5)]
     wait_until(running.arrived(orders))
     running.stop()
-    assert {running.sandbox.book.posts(order) for order in orders} == {1}
+    assert {running.sandbox.received.posts(order) for order in orders} == {1}
     assert running.shop.uncertain_attempts() == 0
 
 
@@ -128,7 +128,7 @@ def test_a_view_that_a_migration_breaks_holds_the_feed_until_it_is_back(
     assert all(expected in reason for reason in reasons), reasons
     assert len(running.events("views.unavailable")) == len(reasons)
     assert running.shop.exceptions() == []
-    assert {running.sandbox.book.posts(order) for order in before + held} == {1}
+    assert {running.sandbox.received.posts(order) for order in before + held} == {1}
 
 
 def test_a_daemon_that_stops_over_a_broken_view_leaves_no_uncertainty(
@@ -171,7 +171,7 @@ def test_run_once_over_a_broken_view_leaves_no_uncertainty(
     assert retried.returncode == 0, retried.stderr
     running.shop.recreate_views()
     assert syncd("run", "--once", "--config", config).returncode == 0
-    assert [running.sandbox.book.posts(number) for number in ("W-1", order)] == [
+    assert [running.sandbox.received.posts(number) for number in ("W-1", order)] == [
         2,
         1,
     ]
@@ -216,7 +216,7 @@ def test_a_withdrawn_order_that_is_confirmed_again_is_sent(
     wait_until(running.arrived([str(order)]))
     wait_until(lambda: running.status()["withdrawn"] == 0)
     running.stop()
-    assert running.sandbox.book.posts(str(order)) == 1
+    assert running.sandbox.received.posts(str(order)) == 1
 
 
 def test_what_another_transaction_adds_is_waited_for(running: RunningDaemon) -> None:
@@ -236,11 +236,11 @@ def test_what_another_transaction_adds_is_waited_for(running: RunningDaemon) -> 
     wait_until(running.arrived(whole))
     late = ["W-1", "W-2", "W-3"]
     wait_until(lambda: running.events("orders.waiting"))
-    assert [running.sandbox.book.posts(order) for order in late] == [0, 0, 0]
+    assert [running.sandbox.received.posts(order) for order in late] == [0, 0, 0]
     running.shop.sql(
         "UPDATE orders SET email = DEFAULT, products = DEFAULT; TRUNCATE late"
     )
     wait_until(running.arrived(late))
     running.stop()
     assert running.events("orders.rejected") == []
-    assert {running.sandbox.book.posts(order) for order in whole + late} == {1}
+    assert {running.sandbox.received.posts(order) for order in whole + late} == {1}

@@ -165,7 +165,7 @@ def test_a_started_feed_waits_for_its_views(
     assert "waits with its start" in facts["reasons"][0]["reason"]
     orders = shop.confirm(1)
     shop.recreate_views()
-    wait_until(lambda: all(sandbox.book.posts(order) for order in orders))
+    wait_until(lambda: all(sandbox.received.posts(order) for order in orders))
     done = syncd("status", "--json", "--config", config)
     assert json.loads(done.stdout)["failed_start"] is None
     daemon.terminate()
@@ -326,6 +326,6 @@ def test_a_state_file_that_cannot_be_written_stops_no_start(
         daemon = shop.start(config)
         wait_until(lambda: "daemon.started" in config.with_suffix(".log").read_text())
         orders = shop.confirm(2)
-        wait_until(lambda: all(sandbox.book.posts(order) == 1 for order in orders))
+        wait_until(lambda: all(sandbox.received.posts(order) == 1 for order in orders))
         daemon.terminate()
         assert daemon.wait(60) == 0

@@ -165,7 +165,7 @@ def test_a_blocked_log_stops_the_pings(
             daemon.terminate()
             log.read()
         assert daemon.wait(60) == 0
-    assert {supervised.sandbox.book.posts(order) for order in orders} == {1}
+    assert {supervised.sandbox.received.posts(order) for order in orders} == {1}
 
 
 def test_a_stopped_process_sends_no_pings_and_continues(

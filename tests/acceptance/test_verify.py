@@ -47,7 +47,7 @@ def test_a_response_that_counts_proves_the_list_payload(
     assert [len(trial["orderids"]) for trial in facts["trials"]] == [1, 2]
     assert facts["verified"]["accepts_lists"] is True
     posted = [order for trial in facts["trials"] for order in trial["orderids"]]
-    assert [sandbox.book.posts(order) for order in posted] == [1, 1, 1]
+    assert [sandbox.received.posts(order) for order in posted] == [1, 1, 1]
     assert all(order.startswith("SYNCD-TEST-") for order in posted)
     assert is_proven(run)
 
@@ -70,7 +70,7 @@ def test_the_other_payload_is_tried_when_one_is_refused(
     sandbox.fail("body-form-refused", times=1)
     result = run("verify", *EMAIL, "--yes")
     assert 'squeezely.payload = "single"' in result.output
-    assert sandbox.book.totals.orderids == 1
+    assert sandbox.received.totals.orderids == 1
     assert not is_proven(run)
 
 
@@ -95,7 +95,7 @@ def test_wrong_credentials_are_not_taken_for_the_payload(
     assert result.exit_code == 1
     assert "client refused (HTTP 401" in result.output
     assert "Nothing was accepted" in result.output
-    assert sandbox.book.totals.requests == 1
+    assert sandbox.received.totals.requests == 1
     assert run("verify", "--seen").exit_code != 0
 
 
@@ -105,7 +105,7 @@ def test_verify_asks_for_confirmation(run: Run, sandbox: Sandbox) -> None:
     assert result.exit_code != 0
     assert "SQ-SANDBOX" in result.output
     assert "me@shop.example" in result.output
-    assert sandbox.book.totals.requests == 0
+    assert sandbox.received.totals.requests == 0
 
 
 @pytest.mark.parametrize("email", [(), ("--email", "nobody")])
@@ -168,7 +168,7 @@ def test_a_recorded_meaning_settles_what_waits_for_it(
     run("run", "--once")
     (order,) = shop.confirm(1)
     run("run", "--once")
-    assert sandbox.book.posts(order) == 1
+    assert sandbox.received.posts(order) == 1
     status = json.loads(run("status", "--json").output)
     assert STRANGE in status["endpoint_reason"]
     assert any("syncd verify" in str(r["next"]) for r in status["reasons"])
@@ -178,7 +178,7 @@ def test_a_recorded_meaning_settles_what_waits_for_it(
     ]
     (more,) = shop.confirm(1)
     run("run", "--once")
-    assert [sandbox.book.posts(o) for o in (order, more)] == [1, 1]
+    assert [sandbox.received.posts(o) for o in (order, more)] == [1, 1]
     status = json.loads(run("status", "--json").output)
     assert (status["endpoint"], status["delivered"]) == ("available", 2)
     assert status["possible_repeats"] == 0

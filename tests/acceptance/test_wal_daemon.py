@@ -85,8 +85,8 @@ def test_a_wal_feed_is_run_checked_and_uninstalled(
     log = config.with_suffix(".log")
     wait_until(lambda: "stream.opened" in log.read_text())
     wal_shop.confirm(250)
-    wait_until(lambda: sandbox.book.totals.orderids == 250)
-    assert sandbox.book.totals.repeats == 0
+    wait_until(lambda: sandbox.received.totals.orderids == 250)
+    assert sandbox.received.totals.repeats == 0
     assert wal_shop.captures() == {"wal"}
     checked = syncd("check", "--config", config).stdout
     assert "slot: syncd_shop: reserved" in checked
@@ -135,7 +135,7 @@ def test_run_once_reads_the_slot_to_its_end(
     wal_shop.sql("CREATE TABLE other AS SELECT generate_series(1, 100000)")
     end = wal_shop.value("SELECT (pg_current_wal_lsn() - '0/0')::bigint")
     assert syncd("run", "--once", "--config", config).returncode == 0
-    assert sandbox.book.totals.orderids == 3
+    assert sandbox.received.totals.orderids == 3
     assert wal_shop.captures() == {"wal"}
     assert wal_shop.value(SLOT.format(f"confirmed_flush_lsn - '0/0' >= {end}")) is True
 
@@ -206,7 +206,7 @@ def test_a_server_with_a_wrong_setting_is_waited_for(
     opened = log.read_text().count("stream.opened")
     wait_until(lambda: log.read_text().count("stream.opened") > opened)
     wal_shop.confirm(3)
-    wait_until(lambda: sandbox.book.totals.orderids == 3)
+    wait_until(lambda: sandbox.received.totals.orderids == 3)
     daemon.terminate()
     assert daemon.wait(60) == 0
 
@@ -276,7 +276,7 @@ def test_a_feed_that_temporarily_cannot_replicate_waits(
     opened = log.read_text().count("stream.opened")
     wait_until(lambda: log.read_text().count("stream.opened") > opened)
     wal_shop.confirm(3)
-    wait_until(lambda: sandbox.book.totals.orderids == 3)
+    wait_until(lambda: sandbox.received.totals.orderids == 3)
     daemon.terminate()
     assert daemon.wait(60) == 0
 
@@ -344,9 +344,9 @@ def test_touched_orders_without_a_time_are_logged(
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     (event,) = [line for line in lines if line["event"] == "orders.without_time"]
     assert (event["capture"], event["orders"]) == ("wal", 2)
-    assert sandbox.book.totals.orderids == 0
+    assert sandbox.received.totals.orderids == 0
     wal_shop.sql("UPDATE orders SET confirmed_at = now()")
-    wait_until(lambda: sandbox.book.totals.orderids == 2, 30)
+    wait_until(lambda: sandbox.received.totals.orderids == 2, 30)
     daemon.terminate()
     assert daemon.wait(20) == 0
 
@@ -364,7 +364,7 @@ def test_a_standby_instance_takes_over(
     first.kill()
     wait_until(lambda: "stream.opened" in (tmp_path / "second.log").read_text())
     wal_shop.confirm(5)
-    wait_until(lambda: sandbox.book.totals.orderids == 5)
+    wait_until(lambda: sandbox.received.totals.orderids == 5)
     assert "capture.missed_changes" not in (tmp_path / "second.log").read_text()
 
 
@@ -381,16 +381,16 @@ def test_a_daemon_killed_repeatedly_loses_nothing(
         wait_until(lambda n=round_: log.read_text().count("stream.opened") >= n)
         for _ in range(15):
             orders += wal_shop.confirm(7)
-        wait_until(lambda n=round_: sandbox.book.totals.orderids > 100 * (n - 1))
+        wait_until(lambda n=round_: sandbox.received.totals.orderids > 100 * (n - 1))
         orders += wal_shop.confirm(7)
         daemon.kill()
         daemon.wait()
     orders += wal_shop.confirm(7)
     wal_shop.start(config)
-    wait_until(lambda: sandbox.book.totals.orderids == len(orders))
+    wait_until(lambda: sandbox.received.totals.orderids == len(orders))
     facts = json.loads(syncd("status", "--json", "--config", config).stdout)
-    assert sandbox.book.totals.repeats <= facts["possible_repeats"]
-    assert [order for order in orders if not sandbox.book.posts(order)] == []
+    assert sandbox.received.totals.repeats <= facts["possible_repeats"]
+    assert [order for order in orders if not sandbox.received.posts(order)] == []
     # The poll runs first after each start.
     assert wal_shop.captured("wal") > wal_shop.captured() / 2
 
@@ -411,14 +411,14 @@ def test_the_ledger_may_be_in_another_database(
             log = config.with_suffix(".log")
             wait_until(lambda: "stream.opened" in log.read_text())
             apart.confirm(20)
-            wait_until(lambda: sandbox.book.totals.orderids == 20)
+            wait_until(lambda: sandbox.received.totals.orderids == 20)
             elsewhere.stop()
             apart.confirm(20)
             wait_until(lambda: "database.unavailable" in log.read_text())
             elsewhere.start()
-            wait_until(lambda: sandbox.book.totals.orderids == 40, 45)
+            wait_until(lambda: sandbox.received.totals.orderids == 40, 45)
             daemon.terminate()
             assert daemon.wait(60) == 0
             assert "wal" in apart.captures()
-            assert sandbox.book.totals.repeats == 0
+            assert sandbox.received.totals.repeats == 0
             assert apart.count("replication_position") == 1

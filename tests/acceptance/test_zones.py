@@ -114,7 +114,7 @@ def test_a_wrong_zone_is_reported_with_the_matching_one(
     assert syncd("status", "--config", config).returncode == 1
     assert stamp_findings(config) >= {"orders.shifted"}
     syncd("reconcile", "--config", config)
-    wait_until(lambda: sandbox.book.totals.orderids == sold)
+    wait_until(lambda: sandbox.received.totals.orderids == sold)
     daemon.terminate()
     assert daemon.wait(60) == 0
     assert '"stamps.shifted"' in config.with_suffix(".log").read_text()
@@ -130,7 +130,7 @@ def test_the_right_zone_raises_no_alarm(
     daemon = zoneless_shop.start(config, program=WATCHFUL)
     wait_until(lambda: last_stamp_check(zoneless_shop) is not None)
     sold = sum(sell(zoneless_shop) for _ in range(ROUNDS))
-    wait_until(lambda: sandbox.book.totals.orderids == sold)
+    wait_until(lambda: sandbox.received.totals.orderids == sold)
     assert alarms(zoneless_shop) == []
     assert stamp_findings(config) == set()
     daemon.terminate()

@@ -87,7 +87,7 @@ class Bench:
                 assert row
                 committed[f"W-{row[0]}"] = time.time()
         pace = (self.sent() - before) / (time.monotonic() - began)
-        book = self.sandbox.book
+        book = self.sandbox.received
         wait_until(lambda: committed.keys() <= self.settled().keys(), 60)
         settled = self.settled()
         turn = Turn(pace=pace)

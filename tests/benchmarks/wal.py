@@ -70,12 +70,12 @@ def latency(per_second: int, seconds: int) -> None:
             ).fetchone()
             assert row
             committed[f"W-{row[0]}"] = time.time()
-        wait_until(lambda: sandbox.book.totals.orderids == len(committed), 30)
+        wait_until(lambda: sandbox.received.totals.orderids == len(committed), 30)
         stop(shop)
         waits = sorted(
             (at.timestamp() - committed[order]) * 1000
             for order in committed
-            if (at := sandbox.book.first_received_at(order)) is not None
+            if (at := sandbox.received.first_received_at(order)) is not None
         )
         captured = shop.captured("wal")
     share = [waits[int(len(waits) * p)] for p in (0.5, 0.9, 0.99)]

@@ -32,7 +32,7 @@ def test_the_minimum_is_accepted_in_either_payload(
     assert answer.status_code == 200
     assert answer.content == b'{"success": true}'
     assert answer.headers["Content-Type"] == "application/json"
-    assert sandbox.book.posts("W-1") == 1
+    assert sandbox.received.posts("W-1") == 1
 
 
 def test_a_thousand_events_are_accepted_at_once(sandbox: Sandbox) -> None:
@@ -40,8 +40,8 @@ def test_a_thousand_events_are_accepted_at_once(sandbox: Sandbox) -> None:
     orderids = [f"W-{number}" for number in range(1000)]
     events = [{**MINIMUM, "orderid": orderid} for orderid in orderids]
     assert post(sandbox, {"events": events}).json() == {"success": True}
-    assert [p.orderid for p in sandbox.book.purchases()] == orderids
-    assert sandbox.book.totals == Totals(
+    assert [p.orderid for p in sandbox.received.purchases()] == orderids
+    assert sandbox.received.totals == Totals(
         requests=1, events=1000, orderids=1000, inserted=1000
     )
 
@@ -64,7 +64,7 @@ def test_wrong_credentials_are_refused(
     answer = requests.post(sandbox.endpoint, json=MINIMUM, headers=headers, timeout=10)
     assert answer.status_code == 401
     assert answer.json() == {"success": False, "errors": ["Invalid credentials"]}
-    assert sandbox.book.totals == Totals(requests=1)
+    assert sandbox.received.totals == Totals(requests=1)
 
 
 def test_the_account_and_key_are_settings() -> None:
@@ -104,7 +104,7 @@ def test_an_invalid_event_is_refused_with_its_error(
     answer = post(sandbox, document)
     assert answer.status_code == 400
     assert answer.json() == {"success": False, "errors": [error]}
-    assert sandbox.book.totals == Totals(requests=1)
+    assert sandbox.received.totals == Totals(requests=1)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_content_type_may_name_its_character_set(sandbox: Sandbox) -> None:
     body = json.dumps({**MINIMUM, "firstname": "Zoë"}, ensure_ascii=False).encode()
     answer = requests.post(sandbox.endpoint, data=body, headers=headers, timeout=10)
     assert answer.status_code == 200
-    purchase = sandbox.book.purchase("W-1")
+    purchase = sandbox.received.purchase("W-1")
     assert purchase is not None
     assert purchase.body is not None
     assert purchase.body["firstname"] == "Zoë"
@@ -160,8 +160,8 @@ def test_the_valid_events_of_a_list_are_accepted(sandbox: Sandbox) -> None:
         "created": 2,
         "errors": ["event 1: email is missing", "event 3: event is not an object"],
     }
-    assert [p.orderid for p in sandbox.book.purchases()] == ["W-1", "W-3"]
-    assert sandbox.book.totals.events == 2
+    assert [p.orderid for p in sandbox.received.purchases()] == ["W-1", "W-3"]
+    assert sandbox.received.totals.events == 2
 
 
 @pytest.mark.parametrize(
@@ -179,14 +179,14 @@ def test_an_account_may_accept_one_payload_only(
         answer = post(sandbox, bad)
         assert answer.status_code == 400
         assert answer.json()["errors"][0].endswith("is missing")
-        assert sandbox.book.totals.events == 0
+        assert sandbox.received.totals.events == 0
         assert post(sandbox, good).status_code == 200
-        assert sandbox.book.totals.events == 1
+        assert sandbox.received.totals.events == 1
 
 
 def test_a_repeat_is_accepted_and_counted(sandbox: Sandbox) -> None:
     """The same orderid twice is one purchase with two posts."""
     post(sandbox, MINIMUM)
     assert post(sandbox, {"events": [MINIMUM, MINIMUM]}).status_code == 200
-    assert sandbox.book.posts("W-1") == 3
-    assert sandbox.book.totals.repeats == 2
+    assert sandbox.received.posts("W-1") == 3
+    assert sandbox.received.totals.repeats == 2

@@ -217,7 +217,7 @@ def test_an_invalid_front_end_purchase_is_refused(
 ) -> None:
     """Nothing of it is kept."""
     assert front_end(sandbox, document).status_code == 400
-    assert sandbox.book.purchases() == []
+    assert sandbox.received.purchases() == []
 
 
 def test_the_faults_are_listed_and_explained(sandbox: Sandbox) -> None:

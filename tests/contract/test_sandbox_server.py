@@ -9,10 +9,10 @@ import pytest
 import requests
 
 from syncd.demo.sandbox import PortUnavailableError, ReceivedEvents, Sandbox, Totals
-from syncd.demo.sandbox.connection import Connection
-from syncd.demo.sandbox.contract import Terms
-from syncd.demo.sandbox.faults import FaultQueue
+from syncd.demo.sandbox.contract import Account
+from syncd.demo.sandbox.fault_queue import FaultQueue
 from syncd.demo.sandbox.routes import Routes
+from syncd.demo.sandbox.server import Connection
 
 HEADERS = {"X-AUTH-ACCOUNT": "SQ-SANDBOX", "X-AUTH-APIKEY": "sandbox-key"}
 
@@ -83,12 +83,14 @@ def test_a_connection_is_kept_alive_without_delay(sandbox: Sandbox) -> None:
         assert connection.sock is first
     connection.close()
     assert time.monotonic() - began < 50 * 0.04
-    assert sandbox.book.posts("W-1") == 50
+    assert sandbox.received.posts("W-1") == 50
 
 
 def test_small_responses_are_not_delayed() -> None:
     """Every connection has TCP_NODELAY."""
-    routes = Routes(ReceivedEvents(), FaultQueue(), Terms("SQ-SANDBOX", "sandbox-key"))
+    routes = Routes(
+        ReceivedEvents(), FaultQueue(), Account("SQ-SANDBOX", "sandbox-key")
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname(), timeout=10)
         accepted, _ = listener.accept()
@@ -134,7 +136,7 @@ def test_a_wrong_path_or_method_is_refused(
     )
     assert answer.status_code == status
     assert answer.headers.get("Allow") == allowed
-    assert sandbox.book.totals == Totals()
+    assert sandbox.received.totals == Totals()
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,7 @@ def test_a_client_that_disconnects_in_its_body_changes_nothing(
     body = json.dumps(event("W-1")).encode()
     head = f"POST /v1/track HTTP/1.1\r\nContent-Length: {len(body) + 1}\r\n\r\n"
     assert raw_response(sandbox, head.encode() + body) == b""
-    assert sandbox.book.totals == Totals()
+    assert sandbox.received.totals == Totals()
 
 
 @pytest.mark.parametrize("message", [b"rubbish\r\n\r\n", b"\x16\x03\x01\r\n\r\n"])
@@ -197,10 +199,10 @@ def test_concurrent_posts_are_all_counted(sandbox: Sandbox) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(post_all, range(8)))
-    assert sandbox.book.totals == Totals(
+    assert sandbox.received.totals == Totals(
         requests=200, events=400, orderids=50, repeats=350, inserted=50
     )
-    assert {p.posts for p in sandbox.book.purchases()} == {8}
+    assert {p.posts for p in sandbox.received.purchases()} == {8}
 
 
 def test_stopping_ends_idle_and_slow_connections_at_once() -> None:
@@ -212,7 +214,7 @@ def test_stopping_ends_idle_and_slow_connections_at_once() -> None:
     slow = HTTPConnection(*address(sandbox), timeout=10)
     headers = {**HEADERS, "Content-Type": "application/json"}
     slow.request("POST", "/v1/track", json.dumps(event("W-1")), headers)
-    assert sandbox.book.wait_until(lambda totals: totals.events == 1, 60)
+    assert sandbox.received.wait_until(lambda totals: totals.events == 1, 60)
     began = time.monotonic()
     sandbox.stop()
     assert time.monotonic() - began < 1
@@ -238,7 +240,7 @@ def test_a_restart_keeps_port_and_received_events() -> None:
         sandbox.start()
         assert sandbox.endpoint == endpoint
         requests.post(endpoint, json=event("W-1"), headers=HEADERS, timeout=10)
-    assert sandbox.book.posts("W-1") == 2
+    assert sandbox.received.posts("W-1") == 2
     assert sandbox_threads() == []
 
 
@@ -252,4 +254,4 @@ def test_a_batch_of_a_thousand_is_accepted_whole(sandbox: Sandbox) -> None:
         timeout=30,
     )
     assert answer.status_code == 200
-    assert sandbox.book.totals.events == 1000
+    assert sandbox.received.totals.events == 1000

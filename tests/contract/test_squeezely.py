@@ -55,7 +55,7 @@ def test_an_accepted_event_arrives(api: Squeezely, sandbox: Sandbox) -> None:
     answer = api.post(encode([SENT], "events"))
     assert isinstance(answer, Response)
     assert answer.status == 200
-    assert sandbox.book.posts("W-1") == 1
+    assert sandbox.received.posts("W-1") == 1
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_every_complete_response_is_returned(
     answer = api.post(encode([SENT], "events"))
     assert isinstance(answer, Response)
     assert answer.status == status
-    assert sandbox.book.totals.requests == 1
+    assert sandbox.received.totals.requests == 1
 
 
 @pytest.mark.parametrize(

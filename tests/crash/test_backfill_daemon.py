@@ -59,13 +59,13 @@ def test_a_backfill_survives_kills_and_sends_each_order(
     request_backfill(backfill_config, "--to", day(40).isoformat())
     for killed_at in (30, 110, 200):
         daemon = shop.start(backfill_config, program=SMALL_PAGES)
-        wait_until(lambda: sandbox.book.totals.orderids >= killed_at)  # noqa: B023
+        wait_until(lambda: sandbox.received.totals.orderids >= killed_at)  # noqa: B023
         assert state(shop) == "running"
         daemon.kill()
         daemon.wait()
     shop.start(backfill_config, program=SMALL_PAGES)
     wait_until(lambda: state(shop) == "finished")
-    posts = {order: sandbox.book.posts(order) for order in wanted}
+    posts = {order: sandbox.received.posts(order) for order in wanted}
     inside = wanted[:240]
     assert [order for order in wanted if posts[order]] == inside
     counted = shop.uncertain_attempts_of_orders()
@@ -83,16 +83,16 @@ def test_a_backfill_is_paused_and_cancelled_from_any_shell(
     daemon = shop.start(backfill_config, program=SMALL_PAGES)
     wait_until(lambda: "daemon.started" in log.read_text())
     request_backfill(backfill_config)
-    wait_until(lambda: sandbox.book.totals.orderids >= 20)
+    wait_until(lambda: sandbox.received.totals.orderids >= 20)
     assert syncd("backfill", "pause", "--config", backfill_config).returncode == 0
     wait_until(lambda: logged_states(log) == ["started", "paused"])
-    resting = sandbox.book.totals.orderids
+    resting = sandbox.received.totals.orderids
     live = shop.confirm(3)
-    wait_until(lambda: all(sandbox.book.posts(order) for order in live))
-    assert sandbox.book.totals.orderids <= resting + 3 + 5
+    wait_until(lambda: all(sandbox.received.posts(order) for order in live))
+    assert sandbox.received.totals.orderids <= resting + 3 + 5
     assert facts(backfill_config)["state"] == "paused"
     assert syncd("backfill", "resume", "--config", backfill_config).returncode == 0
-    wait_until(lambda: sandbox.book.totals.orderids >= resting + 40)
+    wait_until(lambda: sandbox.received.totals.orderids >= resting + 40)
     cancel = syncd("backfill", "cancel", "--yes", "--config", backfill_config)
     assert "is cancelled" in cancel.stdout
     wait_until(
@@ -103,7 +103,7 @@ def test_a_backfill_is_paused_and_cancelled_from_any_shell(
             facts(backfill_config)["pending"] == facts(backfill_config)["sending"] == 0
         )
     )
-    assert sandbox.book.totals.orderids < 2_000
+    assert sandbox.received.totals.orderids < 2_000
     daemon.terminate()
     assert daemon.wait(60) == 0
     text = backfill_config.read_text()
@@ -111,8 +111,8 @@ def test_a_backfill_is_paused_and_cancelled_from_any_shell(
     request_backfill(backfill_config)
     shop.start(backfill_config, program=SMALL_PAGES)
     wait_until(lambda: state(shop) == "finished")
-    assert sandbox.book.totals.orderids == 2_003
-    assert sandbox.book.totals.repeats == 0
+    assert sandbox.received.totals.orderids == 2_003
+    assert sandbox.received.totals.repeats == 0
 
 
 def test_two_daemons_share_a_backfill(
@@ -127,7 +127,7 @@ def test_two_daemons_share_a_backfill(
         wait_until(lambda log=log: "daemon.started" in log.read_text())
     request_backfill(backfill_config)
     wait_until(lambda: state(shop) == "finished")
-    assert {sandbox.book.posts(order) for order in orders} == {1}
+    assert {sandbox.received.posts(order) for order in orders} == {1}
     assert shop.row_of("backfill").orders == 300
     wait_until(lambda: len(logged_states(logs[0]) + logged_states(logs[1])) >= 2)
     assert sorted(logged_states(logs[0]) + logged_states(logs[1])) == [
@@ -143,11 +143,11 @@ def test_a_stopped_daemon_leaves_the_rest_to_the_next(
     insert_past_orders(shop, 200)
     request_backfill(backfill_config)
     daemon = shop.start(backfill_config, program=SMALL_PAGES)
-    wait_until(lambda: sandbox.book.totals.orderids >= 20)
+    wait_until(lambda: sandbox.received.totals.orderids >= 20)
     daemon.terminate()
     assert daemon.wait(60) == 0
     assert state(shop) == "running"
     assert syncd("run", "--once", "--config", backfill_config).returncode == 0
     assert state(shop) == "finished"
-    assert sandbox.book.totals.orderids == 200
-    assert sandbox.book.totals.repeats == 0
+    assert sandbox.received.totals.orderids == 200
+    assert sandbox.received.totals.repeats == 0

@@ -108,7 +108,7 @@ class StepwiseDaemon:
 
     def check_orders(self) -> int:
         """Check the orders sold since the last check; return the number of repeats."""
-        posts = {order: self.sandbox.book.posts(order) for order in self.orders}
+        posts = {order: self.sandbox.received.posts(order) for order in self.orders}
         assert [order for order, number in posts.items() if number == 0] == []
         counted = self.shop.uncertain_attempts_of_orders()
         assert [o for o, n in posts.items() if n - 1 > counted[o]] == []

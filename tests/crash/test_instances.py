@@ -32,7 +32,7 @@ def uncertain(shop: Shop) -> object:
 
 def wait_for_request_in_flight(shop: Shop, sandbox: Sandbox) -> None:
     """Wait until a batch is claimed and the API has its request."""
-    wait_until(lambda: sandbox.book.totals.requests == 1)
+    wait_until(lambda: sandbox.received.totals.requests == 1)
     wait_until(lambda: shop.batches("sending") == 1)
 
 
@@ -47,11 +47,11 @@ def test_two_daemons_share_the_work_and_repeat_nothing(
         wait_until(lambda log=log: "daemon.started" in log.read_text())
     sandbox.fail("latency", times=1_000, seconds=0.1)
     orders = [order for _ in range(10) for order in shop.confirm(60)]
-    wait_until(lambda: sandbox.book.totals.orderids == 600)
+    wait_until(lambda: sandbox.received.totals.orderids == 600)
     for daemon in daemons:
         daemon.terminate()
         assert daemon.wait(60) == 0
-    assert {sandbox.book.posts(order) for order in orders} == {1}
+    assert {sandbox.received.posts(order) for order in orders} == {1}
     assert all(events(log, "batch.delivered") for log in logs)
     assert uncertain(shop) == 0
 
@@ -70,8 +70,8 @@ def test_a_killed_daemons_claim_is_taken_over_by_another(
     shop.start(config, log=logs[1])
     wait_until(lambda: "daemon.started" in logs[1].read_text())
     first.kill()
-    wait_until(lambda: sandbox.book.totals.orderids == 10)
-    assert {sandbox.book.posts(order) for order in orders} == {1}
+    wait_until(lambda: sandbox.received.totals.orderids == 10)
+    assert {sandbox.received.posts(order) for order in orders} == {1}
     assert uncertain(shop) == 1
     assert events(logs[1], "batch.uncertain")
 
@@ -96,10 +96,10 @@ def test_a_daemon_of_another_host_keeps_its_claim_until_its_lease_ends(
     first.kill()
     first.wait()
     shop.start_alone(config, log=logs[1], program=IMPATIENT, within=ELSEWHERE)
-    wait_until(lambda: sandbox.book.totals.orderids == 10)
+    wait_until(lambda: sandbox.received.totals.orderids == 10)
     assert shop.row_of("attempt", attempt=2).started_at > lease_until
     assert len({instance.host for instance in shop.rows_of("instance")}) == 2
-    assert {sandbox.book.posts(order) for order in orders} == {1}
+    assert {sandbox.received.posts(order) for order in orders} == {1}
     assert uncertain(shop) == 1
 
 
@@ -117,20 +117,20 @@ def test_a_suspended_daemon_cannot_settle_a_claim_that_it_lost(
     os.kill(first.pid, signal.SIGSTOP)
     try:
         second = shop.start(config, log=logs[1], program=IMPATIENT)
-        wait_until(lambda: sandbox.book.totals.orderids == 10)
+        wait_until(lambda: sandbox.received.totals.orderids == 10)
         wait_until(lambda: events(logs[1], "batch.delivered"))
         before = shop.row_of("batch")
     finally:
         os.kill(first.pid, signal.SIGCONT)
     more = shop.confirm(5)
-    wait_until(lambda: sandbox.book.totals.orderids == 15)
+    wait_until(lambda: sandbox.received.totals.orderids == 15)
     for daemon in (first, second):
         daemon.terminate()
         assert daemon.wait(60) == 0
     assert shop.rows_of("batch")[0] == before
     assert (before.state, before.attempts) == ("delivered", 2)
     assert before.uncertain_attempts == 1
-    assert {sandbox.book.posts(order) for order in orders + more} == {1}
+    assert {sandbox.received.posts(order) for order in orders + more} == {1}
 
 
 def test_a_daemon_cut_off_from_the_database_loses_nothing(
@@ -145,18 +145,18 @@ def test_a_daemon_cut_off_from_the_database_loses_nothing(
         wait_until(lambda: "daemon.started" in logs[0].read_text())
         sandbox.fail("latency", times=1, seconds=3)
         orders = shop.confirm(10)
-        wait_until(lambda: sandbox.book.totals.requests == 1)
+        wait_until(lambda: sandbox.received.totals.requests == 1)
         line.freeze()  # the response comes, and cannot be settled
         direct = shop.configure(tmp_path, sandbox.endpoint, timeout="4s")
         second = shop.start(direct, log=logs[1], program=IMPATIENT)
         wait_until(lambda: events(logs[1], "batch.delivered"))
         line.thaw()
         more = shop.confirm(5)
-        wait_until(lambda: sandbox.book.totals.orderids == 15)
+        wait_until(lambda: sandbox.received.totals.orderids == 15)
         wait_until(lambda: events(logs[0], "batch.delivered"))
         for daemon in (first, second):
             daemon.terminate()
             assert daemon.wait(60) == 0
-    assert {sandbox.book.posts(order) for order in orders} == {2}
-    assert {sandbox.book.posts(order) for order in more} == {1}
+    assert {sandbox.received.posts(order) for order in orders} == {2}
+    assert {sandbox.received.posts(order) for order in more} == {1}
     assert uncertain(shop) == 1

@@ -79,7 +79,9 @@ class CrashHarness:
         return process
 
     def lost(self) -> list[str]:
-        return [order for order in self.orders if not self.sandbox.book.posts(order)]
+        return [
+            order for order in self.orders if not self.sandbox.received.posts(order)
+        ]
 
     def unsettled(self) -> object:
         return self.shop.unsettled()
@@ -98,7 +100,9 @@ class CrashHarness:
             Number of repeated events.
         """
         counted = self.shop.uncertain_attempts_of_orders()
-        repeats = {order: self.sandbox.book.posts(order) - 1 for order in self.orders}
+        repeats = {
+            order: self.sandbox.received.posts(order) - 1 for order in self.orders
+        }
         assert not {o: n for o, n in repeats.items() if n > counted[o]}, self.log()
         assert set(self.orders) <= set(counted)
         assert self.shop.counts_agree()
@@ -179,7 +183,7 @@ def test_a_rejected_order_does_not_affect_others(
     crash.confirm_until_dead(process)
     recover(crash)
     assert shop.row_of("ledger", state="rejected").order_key == str(bad)
-    assert crash.sandbox.book.posts(f"W-{bad}") == 0
+    assert crash.sandbox.received.posts(f"W-{bad}") == 0
 
 
 class OrderWriter(threading.Thread):
@@ -212,7 +216,7 @@ class OrderWriter(threading.Thread):
 
 
 def wait_for_requests(sandbox: Sandbox, number: int) -> None:
-    assert sandbox.book.wait_until(lambda totals: totals.requests >= number, 60)
+    assert sandbox.received.wait_until(lambda totals: totals.requests >= number, 60)
 
 
 def kill_at_random(crash: CrashHarness, kills: int, seed: int) -> tuple[int, int]:
@@ -228,7 +232,7 @@ def kill_at_random(crash: CrashHarness, kills: int, seed: int) -> tuple[int, int
         writer.start()
     try:
         for _ in range(kills):
-            busy = crash.sandbox.book.totals.requests + chance.randrange(1, 6)
+            busy = crash.sandbox.received.totals.requests + chance.randrange(1, 6)
             wait_for_requests(crash.sandbox, busy)
             time.sleep(chance.uniform(0, 0.05))
             process.kill()

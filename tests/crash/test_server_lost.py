@@ -162,7 +162,7 @@ class ServerLossHarness:
 
     def check_orders(self, step: int) -> int:
         """Check every order; return the number of repeats."""
-        posts = self.sandbox.book.posts
+        posts = self.sandbox.received.posts
         rows = self.shop.captured_orders(state=None)
         counted = {f"W-{o.order_key}": o.batch.uncertain_attempts for o in rows}
         delivered = [o.order_key for o in rows if o.standing == "delivered"]

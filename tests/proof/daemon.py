@@ -84,7 +84,7 @@ class Daemon:
             self._capture
         ]()
         wait_until(lambda: not self._world.shop.unsettled(), PATIENCE_SECONDS)
-        posts = self._sandbox.book.posts
+        posts = self._sandbox.received.posts
         if unsent := [k for k in self._world.confirmed() if not posts(f"W-{k}")]:
             rows = self._world.shop.captured_orders(order_key=unsent)
             raise OrderLostError(f"settled, and never sent: {unsent} {rows}")

@@ -135,7 +135,7 @@ class SilentLossScenario:
     def _check(self) -> None:
         sent = {
             float(str((purchase.body or {}).get("totalvalue")))
-            for purchase in self._sandbox.book.purchases()
+            for purchase in self._sandbox.received.purchases()
         }
         for number, troubles in self._under.items():
             if number not in sent and not troubles & self.reported:

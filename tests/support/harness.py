@@ -116,10 +116,10 @@ class Harness:
         return {str(order): (reason, seconds) for order, reason, seconds in rows}
 
     def posts(self, orders: list[str]) -> list[int]:
-        return [self.sandbox.book.posts(order) for order in orders]
+        return [self.sandbox.received.posts(order) for order in orders]
 
     def received(self) -> list[str]:
-        return [purchase.orderid for purchase in self.sandbox.book.purchases()]
+        return [purchase.orderid for purchase in self.sandbox.received.purchases()]
 
     def set_aside(self) -> dict[str, tuple[object, object]]:
         """Return the orders that were set aside, with their state and the reason."""

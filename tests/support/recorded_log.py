@@ -84,7 +84,7 @@ class LogScenario:
 
     def wait_for(self, orders: list[str]) -> None:
         self.orders += orders
-        wait_until(lambda: all(self.sandbox.book.posts(o) for o in orders), 30)
+        wait_until(lambda: all(self.sandbox.received.posts(o) for o in orders), 30)
         wait_until(lambda: self.shop.value(CLAIMED) == 0)
 
     def orders_are_delivered(self) -> None:
@@ -96,7 +96,7 @@ class LogScenario:
         self.sandbox.fail("accept-then-drop", times=1)
         orders = self.shop.confirm(3)
         self.wait_for(orders)
-        wait_until(lambda: all(self.sandbox.book.posts(o) == 2 for o in orders), 30)
+        wait_until(lambda: all(self.sandbox.received.posts(o) == 2 for o in orders), 30)
         wait_until(lambda: self.shop.value(CLAIMED) == 0)
 
     def orders_cannot_be_sent(self) -> None:
@@ -167,7 +167,7 @@ class LogScenario:
         """Return what the ledger and the sandbox hold, independently of the log."""
         ((facts,),) = self.shop.rows(TRUTH)
         assert isinstance(facts, dict)
-        posts = sum(self.sandbox.book.posts(order) for order in self.orders)
+        posts = sum(self.sandbox.received.posts(order) for order in self.orders)
         return {"posts": posts, **facts}
 
 

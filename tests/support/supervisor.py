@@ -120,7 +120,7 @@ class SupervisedDaemon:
         return [e for e in map(json.loads, lines) if e["event"] == name]
 
     def arrived(self, orders: list[str]) -> Callable[[], bool]:
-        return lambda: all(self.sandbox.book.posts(order) for order in orders)
+        return lambda: all(self.sandbox.received.posts(order) for order in orders)
 
     def stop(self, daemon: Process) -> None:
         daemon.terminate()

@@ -9,7 +9,7 @@ const PRODUCTS = 4;
 const find = (id) => document.getElementById(id);
 const shown = new Map(); // orderid -> {row, raw, state}
 let offset = 0;
-let isFirstLook = true;
+let isFirstPage = true;
 
 function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
@@ -51,7 +51,7 @@ function products(order) {
 
 function newRow(orderid) {
   const row = document.createElement("tr");
-  row.className = isFirstLook ? "order" : "order new";
+  row.className = isFirstPage ? "order" : "order new";
   for (const [kind] of CELLS) {
     const cell = row.insertCell();
     cell.className = kind;
@@ -158,12 +158,12 @@ function showFaults(queued) {
   write(find("faults"), `Faults queued: ${named.join(" · ")}`);
 }
 
-function showLife(isLost) {
-  find("life").classList.toggle("lost", isLost);
-  write(find("life"), isLost ? "does not answer; trying again" : "refreshed each second");
+function showConnection(isLost) {
+  find("connection").classList.toggle("lost", isLost);
+  write(find("connection"), isLost ? "does not answer; trying again" : "refreshed each second");
 }
 
-async function look() {
+async function load() {
   const query = new URLSearchParams({ limit: ROWS, offset, q: find("filter").value.trim() });
   const paths = [
     "/sandbox/totals",
@@ -180,7 +180,7 @@ async function look() {
   showFaults(faults.queued);
   find("suggestions").hidden = suggestions.commands.length === 0;
   write(document.querySelector("#suggestions pre"), suggestions.commands.join("\n"));
-  isFirstLook = false;
+  isFirstPage = false;
 }
 
 let timer = 0;
@@ -189,17 +189,17 @@ async function refresh() {
   clearTimeout(timer);
   const mine = (timer = setTimeout(() => {}, 0));
   try {
-    if (!document.hidden) await look();
-    showLife(false);
+    if (!document.hidden) await load();
+    showConnection(false);
   } catch {
-    showLife(true);
+    showConnection(true);
   }
   if (timer === mine) timer = setTimeout(refresh, EVERY_MS);
 }
 
 function turn(step) {
   offset = Math.max(0, offset + step);
-  isFirstLook = true;
+  isFirstPage = true;
   refresh();
 }
 

@@ -1,4 +1,4 @@
-"""What was really received, by orderid: the proof that tests and operators look at.
+"""What was really received, by orderid: the evidence for tests and operators.
 
 Invariant: an event is in the totals and under its orderid, or in neither.
 """
@@ -6,13 +6,13 @@ Invariant: an event is in the totals and under its orderid, or in neither.
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from syncd.demo.sandbox.answers import Event
-from syncd.demo.sandbox.timestamps import shown, shown_moment
+from syncd.demo.sandbox.contract import AMSTERDAM, Event, in_amsterdam, shown_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,10 @@ class Totals:
 
     Attributes:
         requests: POSTs to the track endpoint, whatever became of them.
-        events: Back-end events really taken.
+        events: Back-end events really accepted.
         orderids: Distinct orderids among these.
         repeats: Back-end events beyond the first of their orderid.
-        front_end: Front-end events taken.
+        front_end: Front-end events accepted.
         inserted: Orderids that the front end had not made before.
         verified: Orderids that it had.
         merged: Purchases seen from both sides.
@@ -40,7 +40,7 @@ class Totals:
     merged: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Purchase:
     """One purchase, as Squeezely's own screen would show it.
 
@@ -48,10 +48,10 @@ class Purchase:
         created_at: "YYYY-MM-DD HH:mm:ss" in Amsterdam, from the event's `timestamp`
             (the back end's wins, then the latest); without any, the receipt.
         received_at: First receipt, from either side.
+        posted_at: First receipt from the back end.
+        posts: Back-end events accepted for it.
+        from_front_end: The front end has sent it.
         api_inserted: The front end had not made it when the API first sent it.
-        api_verified: The API confirmed one that the front end had made.
-        posts: Back-end events taken for it.
-        merged: Both sides have sent it.
         body: Last event, the back end's before the front end's; None once dropped.
 
     Source: SQUEEZELY.md 2.3 and 5.3.
@@ -60,11 +60,21 @@ class Purchase:
     orderid: str
     created_at: str
     received_at: datetime
-    api_inserted: bool
-    api_verified: bool
-    posts: int
-    merged: bool
-    body: Event | None
+    posted_at: datetime | None = None
+    posts: int = 0
+    from_front_end: bool = False
+    api_inserted: bool = False
+    body: Event | None = None
+
+    @property
+    def api_verified(self) -> bool:
+        """Return whether the API confirmed one that the front end had made."""
+        return self.posts > 0 and not self.api_inserted
+
+    @property
+    def merged(self) -> bool:
+        """Return whether both sides have sent it."""
+        return self.from_front_end and self.posts > 0
 
     @property
     def products(self) -> list[dict[str, Any]]:
@@ -73,22 +83,41 @@ class Purchase:
         lines = products if isinstance(products, list) else []
         return [line for line in lines if isinstance(line, dict)]
 
-
-@dataclass(slots=True)
-class _Record:
-    """What is kept of an orderid for good: counts and times, no body."""
-
-    orderid: str
-    created_at: str
-    received_at: datetime
-    posted_at: datetime | None = None
-    posts: int = 0
-    from_front_end: bool = False
-    inserted: bool = False
-
     @property
-    def merged(self) -> bool:
-        return self.from_front_end and self.posts > 0
+    def total(self) -> str | None:
+        """`totalvalue`, else the sum of price times quantity, in two decimals.
+
+        Source: SQUEEZELY.md 2.1.
+        """
+        stated = _number((self.body or {}).get("totalvalue"))
+        if stated is not None:
+            return f"{stated:.2f}"
+        amounts = [
+            price * quantity
+            for line in self.products
+            if (price := _number(line.get("price"))) is not None
+            and (quantity := _number(line.get("quantity", 1))) is not None
+        ]
+        return f"{sum(amounts, Decimal(0)):.2f}" if amounts else None
+
+    def row(self) -> dict[str, object]:
+        """Show it without its body: text and numbers only, whatever the body holds."""
+        holders = [self.body or {}, *self.products]
+        languages = (_text(holder.get("language")) for holder in holders)
+        return {
+            "orderid": self.orderid,
+            "created_at": self.created_at,
+            "received_at": self.received_at.astimezone(AMSTERDAM).isoformat(),
+            "api_inserted": self.api_inserted,
+            "api_verified": self.api_verified,
+            "merged": self.merged,
+            "posts": self.posts,
+            "body_kept": self.body is not None,
+            "products": [_line(product) for product in self.products],
+            "total": self.total,
+            "currency": _text((self.body or {}).get("currency")),
+            "languages": list(dict.fromkeys(filter(None, languages))),
+        }
 
 
 class ReceivedEvents:
@@ -101,61 +130,61 @@ class ReceivedEvents:
 
     def __init__(self, keep_bodies: int = 10_000) -> None:
         self._keep_bodies = keep_bodies
-        self._records: dict[str, _Record] = {}
-        self._bodies: OrderedDict[str, Event] = OrderedDict()
-        self._requests = self._events = self._front_end = 0
-        self._orderids = self._inserted = self._merged = 0
+        self._purchases: dict[str, Purchase] = {}
+        self._with_body: OrderedDict[str, Purchase] = OrderedDict()
+        self._counts = asdict(Totals())
         self._changed = threading.Condition()
 
     def count_request(self) -> None:
         """Count a POST to the track endpoint, before anything is made of it."""
         with self._changed:
-            self._requests += 1
-            self._changed.notify_all()
+            self._count(requests=1)
 
     def receive_backend(self, event: Event, at: datetime) -> None:
-        """Take a back-end purchase event that the contract found good.
+        """Accept a back-end purchase event that the contract found valid.
 
         Raises:
-            TimestampError: Its `timestamp` cannot be read; nothing was taken.
+            TimestampError: Its `timestamp` cannot be read; nothing was accepted.
         """
         created_at = _created_at(event)
         with self._changed:
-            record = self._record(event["orderid"], created_at, at)
-            if not record.posts:
-                self._orderids += 1
-                record.posted_at = at
-                record.inserted = not record.from_front_end
-                self._inserted += record.inserted
-                self._merged += record.from_front_end
-            record.posts += 1
-            record.created_at = created_at or record.created_at
-            self._events += 1
-            self._keep(record.orderid, event)
-            self._changed.notify_all()
+            purchase = self._purchase(event["orderid"], created_at, at)
+            is_first, is_known = not purchase.posts, purchase.from_front_end
+            if is_first:
+                purchase.posted_at = at
+                purchase.api_inserted = not is_known
+            purchase.posts += 1
+            purchase.created_at = created_at or purchase.created_at
+            self._keep(purchase, event)
+            self._count(
+                events=1,
+                orderids=is_first,
+                repeats=not is_first,
+                inserted=is_first and not is_known,
+                verified=is_first and is_known,
+                merged=is_first and is_known,
+            )
 
     def receive_frontend(self, event: Event, at: datetime) -> None:
-        """Take a front-end purchase event; it never replaces what the API sent.
+        """Accept a front-end purchase event; it never replaces what the API sent.
 
         Raises:
-            TimestampError: Its `timestamp` cannot be read; nothing was taken.
+            TimestampError: Its `timestamp` cannot be read; nothing was accepted.
         """
         created_at = _created_at(event)
         with self._changed:
-            record = self._record(event["orderid"], created_at, at)
-            if not record.from_front_end:
-                record.from_front_end = True
-                self._merged += record.merged
-            self._front_end += 1
-            if not record.posts:
-                record.created_at = created_at or record.created_at
-                self._keep(record.orderid, event)
-            self._changed.notify_all()
+            purchase = self._purchase(event["orderid"], created_at, at)
+            is_merging = purchase.posts > 0 and not purchase.from_front_end
+            purchase.from_front_end = True
+            if not purchase.posts:
+                purchase.created_at = created_at or purchase.created_at
+                self._keep(purchase, event)
+            self._count(front_end=1, merged=is_merging)
 
     def purchases(self) -> list[Purchase]:
         """List all purchases in the order of their first receipt."""
         with self._changed:
-            return [self._shown(record) for record in self._records.values()]
+            return [replace(purchase) for purchase in self._purchases.values()]
 
     def newest(
         self, limit: int, offset: int = 0, containing: str = ""
@@ -167,43 +196,36 @@ class ReceivedEvents:
             offset: How many of the matching ones to pass over.
             containing: Text within the orderid, in any case; empty matches all.
         """
+        part = containing.casefold()
         with self._changed:
-            count, records = self._matching(containing.casefold())
-            page = islice(records, offset, offset + limit)
-            return count, [self._shown(record) for record in page]
+            count = len(self._purchases)
+            found: Iterable[Purchase] = reversed(self._purchases.values())
+            if part:
+                found = [p for p in found if part in p.orderid.casefold()]
+                count = len(found)
+            return count, [replace(p) for p in islice(found, offset, offset + limit)]
 
     def purchase(self, orderid: str) -> Purchase | None:
         """Find one purchase; None if neither side has sent it."""
         with self._changed:
-            record = self._records.get(orderid)
-            return self._shown(record) if record else None
+            purchase = self._purchases.get(orderid)
+            return replace(purchase) if purchase else None
 
     def posts(self, orderid: str) -> int:
-        """Count the back-end events taken for `orderid`; 0 if none."""
-        with self._changed:
-            record = self._records.get(orderid)
-            return record.posts if record else 0
+        """Count the back-end events accepted for `orderid`; 0 if none."""
+        purchase = self._purchases.get(orderid)
+        return purchase.posts if purchase else 0
 
     def first_received_at(self, orderid: str) -> datetime | None:
-        """Return when the first back-end event for `orderid` was taken, if any was."""
-        with self._changed:
-            record = self._records.get(orderid)
-            return record.posted_at if record else None
+        """Return when the first back-end event for `orderid` came, if any did."""
+        purchase = self._purchases.get(orderid)
+        return purchase.posted_at if purchase else None
 
     @property
     def totals(self) -> Totals:
         """All counts of one moment."""
         with self._changed:
-            return Totals(
-                requests=self._requests,
-                events=self._events,
-                orderids=self._orderids,
-                repeats=self._events - self._orderids,
-                front_end=self._front_end,
-                inserted=self._inserted,
-                verified=self._orderids - self._inserted,
-                merged=self._merged,
-            )
+            return Totals(**self._counts)
 
     def wait_until(
         self, is_reached: Callable[[Totals], bool], timeout_seconds: float
@@ -214,41 +236,45 @@ class ReceivedEvents:
                 lambda: is_reached(self.totals), timeout_seconds
             )
 
-    def _matching(self, part: str) -> tuple[int, Iterable[_Record]]:
-        """Select the records whose orderid holds `part`, newest first."""
-        newest = reversed(self._records.values())
-        if not part:
-            return len(self._records), newest
-        found = [record for record in newest if part in record.orderid.casefold()]
-        return len(found), found
+    def _purchase(self, orderid: str, created_at: str | None, at: datetime) -> Purchase:
+        """Find or make a purchase; runs under the lock."""
+        if orderid not in self._purchases:
+            created_at = created_at or in_amsterdam(at)
+            self._purchases[orderid] = Purchase(orderid, created_at, at)
+        return self._purchases[orderid]
 
-    def _record(self, orderid: str, created_at: str | None, at: datetime) -> _Record:
-        record = self._records.get(orderid)
-        if record is None:
-            record = _Record(orderid, created_at or shown_moment(at), at)
-            self._records[orderid] = record
-        return record
-
-    def _keep(self, orderid: str, body: Event) -> None:
+    def _keep(self, purchase: Purchase, body: Event) -> None:
         """Keep the latest bodies only; runs under the lock."""
-        self._bodies[orderid] = body
-        self._bodies.move_to_end(orderid)
-        if len(self._bodies) > self._keep_bodies:
-            self._bodies.popitem(last=False)
+        purchase.body = body
+        self._with_body[purchase.orderid] = purchase
+        self._with_body.move_to_end(purchase.orderid)
+        if len(self._with_body) > self._keep_bodies:
+            self._with_body.popitem(last=False)[1].body = None
 
-    def _shown(self, record: _Record) -> Purchase:
-        """View a record; runs under the lock."""
-        return Purchase(
-            orderid=record.orderid,
-            created_at=record.created_at,
-            received_at=record.received_at,
-            api_inserted=record.inserted,
-            api_verified=record.posts > 0 and not record.inserted,
-            posts=record.posts,
-            merged=record.merged,
-            body=self._bodies.get(record.orderid),
-        )
+    def _count(self, **more: int) -> None:
+        """Add to the totals and wake those who wait; runs under the lock."""
+        for name, number in more.items():
+            self._counts[name] += number
+        self._changed.notify_all()
 
 
 def _created_at(event: Event) -> str | None:
-    return shown(event["timestamp"]) if "timestamp" in event else None
+    return shown_time(event["timestamp"]) if "timestamp" in event else None
+
+
+def _line(product: dict[str, object]) -> dict[str, object]:
+    quantity = _number(product.get("quantity"))
+    return {
+        "id": _text(product.get("id")),
+        "quantity": None if quantity is None else f"{quantity.normalize():f}",
+    }
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: object) -> Decimal | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Decimal(str(value))
+    return None

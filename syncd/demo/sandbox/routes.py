@@ -3,31 +3,29 @@
 A request comes in as a value and an `Answer` goes out; no socket is touched here.
 """
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TypeAlias
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 
-from syncd.demo.sandbox.answers import (
+from syncd.demo.sandbox.contract import (
+    SUCCESS,
+    Account,
     Answer,
+    Request,
+    TimestampError,
+    UnreadableBodyError,
+    handle,
     json_answer,
     orderid_of,
-    readable_answer,
+    read_json,
     refusal,
 )
-from syncd.demo.sandbox.contract import (
-    Post,
-    Terms,
-    UnreadableBodyError,
-    judge,
-    read_json,
-)
-from syncd.demo.sandbox.faults import FaultError, FaultQueue, described
+from syncd.demo.sandbox.fault_queue import FaultError, FaultQueue, described
 from syncd.demo.sandbox.received_events import ReceivedEvents
-from syncd.demo.sandbox.screen import row, whole
-from syncd.demo.sandbox.timestamps import TimestampError
 
 TRACK = "/v1/track"
 
@@ -45,42 +43,22 @@ _PAGE_HEADERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request with a body that arrived whole."""
-
-    method: str
-    target: str
-    host: str = ""
-    account: str = ""
-    api_key: str = ""
-    content_type: str = ""
-    body: bytes = b""
-
-    @property
-    def path(self) -> str:
-        """Path of the target, not unquoted."""
-        return self.target.partition("?")[0]
-
-    def option(self, name: str, default: str) -> str:
-        """Find one value of the target's query."""
-        return parse_qs(self.target.partition("?")[2]).get(name, [default])[0]
-
-
 Route: TypeAlias = Callable[[Request], Answer]
 
 
 class Routes:
-    """Answers every request from one book, one fault queue and one account's terms.
+    """Answers every request: what was received, what fails, what the account accepts.
 
     Attributes:
         suggestions: Commands that the page shows.
     """
 
-    def __init__(self, book: ReceivedEvents, faults: FaultQueue, terms: Terms) -> None:
-        self._book = book
+    def __init__(
+        self, received: ReceivedEvents, faults: FaultQueue, account: Account
+    ) -> None:
+        self._received = received
         self._faults = faults
-        self._terms = terms
+        self._account = account
         self.suggestions: Sequence[str] = ()
         self._table: dict[str, dict[str, Route]] = {
             TRACK: {"POST": self._track},
@@ -119,11 +97,11 @@ class Routes:
         """Answer a request before its body is read, if a fault requires it."""
         if (method, target.partition("?")[0]) != ("POST", TRACK):
             return None
-        verdict = self._faults.next_unread()
-        if verdict is None:
+        result = self._faults.next_unread()
+        if result is None:
             return None
-        self._book.count_request()
-        return verdict.answer
+        self._received.count_request()
+        return result.answer
 
     def _methods(self, path: str) -> dict[str, Route]:
         if path.startswith(_PURCHASE):
@@ -132,21 +110,18 @@ class Routes:
 
     def _track(self, request: Request) -> Answer:
         at = datetime.now(UTC)
-        self._book.count_request()
-        post = Post(
-            request.account, request.api_key, request.content_type, request.body
-        )
-        case = judge(post, self._terms, at)
-        orderids = filter(None, map(orderid_of, case.events))
-        known = tuple(o for o in orderids if self._book.posts(o))
-        verdict = self._faults.apply(replace(case, known=known))
-        for event in verdict.taken:
-            self._book.receive_backend(event, at)
-        return verdict.answer
+        self._received.count_request()
+        post = handle(request, self._account, at)
+        orderids = filter(None, map(orderid_of, post.events))
+        known = tuple(o for o in orderids if self._received.posts(o))
+        result = self._faults.apply(replace(post, known=known))
+        for event in result.accepted:
+            self._received.receive_backend(event, at)
+        return result.answer
 
     def _totals(self, _request: Request) -> Answer:
-        totals = asdict(self._book.totals)
-        return json_answer({"account": self._terms.account, **totals})
+        totals = asdict(self._received.totals)
+        return json_answer({"account": self._account.name, **totals})
 
     def _suggestions(self, _request: Request) -> Answer:
         return json_answer({"commands": list(self.suggestions)})
@@ -157,36 +132,39 @@ class Routes:
             offset = int(request.option("offset", "0"))
         except ValueError:
             return refusal(400, ["limit and offset are whole numbers"])
-        count, purchases = self._book.newest(
+        count, purchases = self._received.newest(
             min(max(limit, 0), _MOST_ROWS),
             min(max(offset, 0), _LAST_ROW),
             request.option("q", ""),
         )
-        return json_answer({"count": count, "purchases": [row(p) for p in purchases]})
+        return json_answer({"count": count, "purchases": [p.row() for p in purchases]})
 
     def _purchase(self, request: Request) -> Answer:
         orderid = unquote(request.path.removeprefix(_PURCHASE))
-        purchase = self._book.purchase(orderid)
+        purchase = self._received.purchase(orderid)
         if purchase is None:
             return refusal(404, ["no such orderid"])
-        return readable_answer(whole(purchase))
+        document = {**purchase.row(), "body": purchase.body}
+        text = json.dumps(document, indent=2, ensure_ascii=False)
+        # Half characters (surrogates) stay escaped.
+        return Answer(200, text.encode("utf-8", "backslashreplace"))
 
     def _front_end(self, request: Request) -> Answer:
         try:
-            event = read_json(request.content_type, request.body)
+            event = read_json(request)
             if not orderid_of(event):
                 return refusal(400, ["orderid is missing"])
-            self._book.receive_frontend(event, datetime.now(UTC))
+            self._received.receive_frontend(event, datetime.now(UTC))
         except (UnreadableBodyError, TimestampError) as error:
             return refusal(400, [str(error)])
-        return json_answer({"success": True})
+        return SUCCESS
 
     def _list_faults(self, _request: Request) -> Answer:
         return json_answer({"faults": described(), "queued": self._faults.queued()})
 
     def _add_fault(self, request: Request) -> Answer:
         try:
-            options = read_json(request.content_type, request.body)
+            options = read_json(request)
             name = str(options.pop("fault", ""))
             self._faults.add(name, options.pop("times", 1), options)
         except (UnreadableBodyError, FaultError) as error:

@@ -1,21 +1,20 @@
-"""The sandbox as one object: start it, look into its book, make it fail."""
+"""The sandbox as one object: start it, see what it received, make it fail."""
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
-from syncd.demo.sandbox.contract import BodyForms, Terms
-from syncd.demo.sandbox.faults import FaultQueue
+from syncd.demo.sandbox.contract import Account, BodyForms
+from syncd.demo.sandbox.fault_queue import FaultQueue
 from syncd.demo.sandbox.received_events import ReceivedEvents
 from syncd.demo.sandbox.routes import TRACK, Routes
 from syncd.demo.sandbox.server import HOST, Server
 
 
 class Sandbox:
-    """A local fake of Squeezely's track endpoint, with a page to look at.
+    """A local fake of Squeezely's track endpoint, with a page that shows its events.
 
     A context manager. It may be stopped and started again, on the same port and
-    with the same book, as an API that was down and came back.
+    with what it received, as an API that was down and came back.
 
     Args:
         port: Port on 127.0.0.1; 0 takes a free one at the first start.
@@ -34,10 +33,10 @@ class Sandbox:
         body: BodyForms = "both",
         keep_bodies: int = 10_000,
     ) -> None:
-        self.book = ReceivedEvents(keep_bodies)
+        self.received = ReceivedEvents(keep_bodies)
         self._faults = FaultQueue()
-        terms = Terms(account, api_key, body)
-        self._routes = Routes(self.book, self._faults, terms)
+        terms = Account(account, api_key, body)
+        self._routes = Routes(self.received, self._faults, terms)
         self._port = port
         self._server: Server | None = None
 
@@ -45,12 +44,7 @@ class Sandbox:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property
@@ -64,7 +58,7 @@ class Sandbox:
         return self.url + TRACK
 
     def suggest(self, commands: Sequence[str]) -> None:
-        """Show commands on the page that are worth typing."""
+        """Show on the page commands to try."""
         self._routes.suggestions = tuple(commands)
 
     def start(self) -> None:
@@ -80,7 +74,7 @@ class Sandbox:
     def stop(self) -> None:
         """Close the port and every connection at once; does nothing if stopped.
 
-        Answers under way are cut off. Book and faults stay.
+        Answers under way are cut off. What was received stays, and the faults.
         """
         server, self._server = self._server, None
         if server is not None:
@@ -91,7 +85,7 @@ class Sandbox:
 
         Args:
             fault: A key of `FAULTS`.
-            times: Number of requests that it spoils; None is all, until cleared,
+            times: Number of requests that it changes; None is all, until cleared,
                 and lets those with a number go first.
             options: Options of the fault, named in `FAULTS`.
 
@@ -101,7 +95,7 @@ class Sandbox:
         self._faults.add(fault, times, options)
 
     def clear_faults(self) -> None:
-        """Forget every queued fault; answers under way stay as they are."""
+        """Remove every queued fault; answers under way stay as they are."""
         self._faults.clear()
 
     def queued_faults(self) -> list[dict[str, object]]:

@@ -198,7 +198,9 @@ def test_past_events_omit_the_profile(harness: BackfillHarness) -> None:
     harness.confirm(1)
     harness.finish_backfills()
     own = {"event", "email", "orderid", "timestamp", "currency", "totalvalue"}
-    bare, whole, live = (set(p.body or {}) for p in harness.sandbox.book.purchases())
+    bare, whole, live = (
+        set(p.body or {}) for p in harness.sandbox.received.purchases()
+    )
     assert bare == own | {"products"}
     assert whole == live == bare | {"firstname", "language", "userid", "custom_colour"}
 
@@ -208,7 +210,7 @@ def test_the_events_timestamp_is_the_orders_own(harness: BackfillHarness) -> Non
     insert_past_orders(harness.shop, 1, days=10)
     harness.start()
     harness.finish_backfills()
-    (purchase,) = harness.sandbox.book.purchases()
+    (purchase,) = harness.sandbox.received.purchases()
     assert purchase.body
     assert str(purchase.body["timestamp"])[:10] == day(10).isoformat()[:10]
 

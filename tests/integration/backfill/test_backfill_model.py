@@ -157,7 +157,7 @@ class BackfillModel(RuleBasedStateMachine):
         for order, batch in been_in:
             uncertain[order] += attempts.get(batch, 0)
         for order in self.orders:
-            posts = self.sandbox.book.posts(order)
+            posts = self.sandbox.received.posts(order)
             allowed = 1 + uncertain[order] + self.again[order]
             assert posts <= (allowed if order in self.requested else 0), order
 
@@ -166,7 +166,7 @@ class BackfillModel(RuleBasedStateMachine):
         assert [
             o
             for o in self._with_standing("delivered")
-            if not self.sandbox.book.posts(o)
+            if not self.sandbox.received.posts(o)
         ] == []
 
     def _with_standing(self, standing: str) -> set[str]:
@@ -200,7 +200,7 @@ class BackfillModel(RuleBasedStateMachine):
 
     def no_order_repeats_uncounted_at_the_end(self) -> None:
         self.requested.update(self.orders)
-        missing = [o for o in self.orders if not self.sandbox.book.posts(o)]
+        missing = [o for o in self.orders if not self.sandbox.received.posts(o)]
         assert set(missing) <= self._with_standing("adopted")
         self.no_order_repeats_uncounted()
 

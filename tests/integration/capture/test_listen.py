@@ -763,13 +763,13 @@ def test_the_daemon_sends_orders_from_the_outbox(
         log = config.with_suffix(".log")
         wait_until(lambda: "daemon.started" in log.read_text())
         notifying_shop.confirm(1)
-        wait_until(lambda: sandbox.book.totals.orderids == 1)
+        wait_until(lambda: sandbox.received.totals.orderids == 1)
         time.sleep(1)  # the first poll is over, the next one is half a minute away
         orders = notifying_shop.confirm(50)
-        wait_until(lambda: sandbox.book.totals.orderids == 51, 5)
+        wait_until(lambda: sandbox.received.totals.orderids == 51, 5)
         daemon.terminate()
         assert daemon.wait(60) == 0
-        assert {sandbox.book.posts(order) for order in orders} == {1}
+        assert {sandbox.received.posts(order) for order in orders} == {1}
     text = log.read_text()
     assert "listen.notifications_lost" not in text
     assert "capture.missed_changes" not in text
@@ -786,6 +786,6 @@ def test_run_once_captures_the_outbox(notifying_shop: Shop, tmp_path: Path) -> N
         assert notifying_shop.start(config, "--once").wait(60) == 0
         notifying_shop.confirm(3)
         assert notifying_shop.start(config, "--once").wait(60) == 0
-        assert sandbox.book.totals.orderids == 3
+        assert sandbox.received.totals.orderids == 3
     assert notifying_shop.in_outbox() == 0
     assert notifying_shop.captured("listen") == 3

@@ -76,6 +76,6 @@ def test_lines_added_later_are_sent_with_their_order(
             "UPDATE orders SET products = products || "
             f"""'[{{"id": "{sku}", "quantity": 1}}]'"""
         )
-    wait_until(lambda: sandbox.book.posts("W-1") == 1)
-    (purchase,) = sandbox.book.purchases()
+    wait_until(lambda: sandbox.received.posts("W-1") == 1)
+    (purchase,) = sandbox.received.purchases()
     assert len(purchase.products) == 3

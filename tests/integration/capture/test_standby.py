@@ -255,15 +255,15 @@ def test_the_daemon_keeps_running_through_a_promotion_of_its_standby(
         log = config.with_suffix(".log")
         wait_until(lambda: "daemon.started" in log.read_text())
         orders = pair.shop.confirm(20)
-        wait_until(lambda: sandbox.book.totals.orderids == 20)
+        wait_until(lambda: sandbox.received.totals.orderids == 20)
         pair.primary.stop("immediate")
         pair.second.promote()
         pair.shop.owner = pair.second.dsn("shop")
         orders += pair.shop.confirm(20)
-        wait_until(lambda: sandbox.book.totals.orderids == 40)
+        wait_until(lambda: sandbox.received.totals.orderids == 40)
         daemon.terminate()
         assert daemon.wait(60) == 0
-        assert {sandbox.book.posts(order) for order in orders} == {1}
+        assert {sandbox.received.posts(order) for order in orders} == {1}
     assert "source.unverified" not in log.read_text()
 
 
@@ -284,11 +284,11 @@ def test_the_daemon_listens_on_the_primary_and_reads_the_standby(
         log = config.with_suffix(".log")
         wait_until(lambda: "daemon.started" in log.read_text())
         pair.shop.confirm(1)
-        wait_until(lambda: sandbox.book.totals.orderids == 1)
+        wait_until(lambda: sandbox.received.totals.orderids == 1)
         orders = pair.shop.confirm(30)
-        wait_until(lambda: sandbox.book.totals.orderids == 31)
+        wait_until(lambda: sandbox.received.totals.orderids == 31)
         wait_until(lambda: pair.shop.in_outbox() == 0)
         daemon.terminate()
         assert daemon.wait(60) == 0
-        assert {sandbox.book.posts(order) for order in orders} == {1}
+        assert {sandbox.received.posts(order) for order in orders} == {1}
     assert pair.shop.captured("listen") >= 30

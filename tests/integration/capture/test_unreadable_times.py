@@ -45,7 +45,7 @@ def test_an_unreadable_time_blocks_no_other_order(shop: Shop, tmp_path: Path) ->
         assert syncd("run", "--once", "--config", config).returncode == 0
         pay(shop, "clock_timestamp()", "'yesterday, about noon'", "clock_timestamp()")
         done = syncd("run", "--once", "--config", config)
-        assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3)] == [1, 0, 1], (
+        assert [sandbox.received.posts(f"W-{n}") for n in (1, 2, 3)] == [1, 0, 1], (
             done.stderr
         )
         reason = "1 of confirmed_orders cannot be read (SQLSTATE 22007): 2"
@@ -55,7 +55,7 @@ def test_an_unreadable_time_blocks_no_other_order(shop: Shop, tmp_path: Path) ->
         assert "cannot be read (SQLSTATE 22007): 2" in " ".join(status.stdout.split())
         shop.sql("UPDATE orders SET paid = clock_timestamp() WHERE id = 2")
         syncd("run", "--once", "--config", config)
-        assert sandbox.book.posts("W-2") == 1
+        assert sandbox.received.posts("W-2") == 1
         assert shop.alarms() == []
 
 

@@ -54,7 +54,7 @@ def test_a_row_with_an_unreadable_key_is_reported_everywhere(
     daemon = shop.start(config)
     wait_until(lambda: "daemon.started" in config.with_suffix(".log").read_text(), 60)
     shop.confirm(1)
-    wait_until(lambda: sandbox.book.posts("W-1") == 1, 30)
+    wait_until(lambda: sandbox.received.posts("W-1") == 1, 30)
     shop.sql(f"INSERT INTO orders (confirmed_at, data) VALUES (now(), {data})")
     shop.confirm(1)
     wait_until(lambda: shop.alarms(UNREADABLE), 60)
@@ -66,9 +66,9 @@ def test_a_row_with_an_unreadable_key_is_reported_everywhere(
         in shop.row_of("alarm", alarm=UNREADABLE).reason
     )
     by_key = (hidden, capture) == ("condition", "listen")  # beside the unreadable row
-    assert sandbox.book.totals.orderids == (2 if by_key else 1)
+    assert sandbox.received.totals.orderids == (2 if by_key else 1)
     shop.sql("UPDATE orders SET data = NULL WHERE id = 2")
-    wait_until(lambda: sandbox.book.totals.orderids == 3, 60)
+    wait_until(lambda: sandbox.received.totals.orderids == 3, 60)
     wait_until(lambda: not shop.alarms(UNREADABLE), 60)
     daemon.terminate()
     assert daemon.wait(20) == 0
@@ -147,12 +147,12 @@ def test_a_first_start_sets_an_unreadable_row_aside(
     assert '"orders.unreadable"' in started.stderr
     shop.confirm(1)
     assert syncd("run", "--once", "--config", config).returncode == 0
-    assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3, 4)] == [0, 0, 0, 1]
+    assert [sandbox.received.posts(f"W-{n}") for n in (1, 2, 3, 4)] == [0, 0, 0, 1]
     status = " ".join(syncd("status", "--config", config).stdout.split())
     assert "1 of confirmed_orders cannot be read (SQLSTATE 22007): 2" in status
     shop.sql("UPDATE orders SET data = NULL, confirmed_at = now() WHERE id = 2")
     assert syncd("run", "--once", "--config", config).returncode == 0
-    assert sandbox.book.posts("W-2") == 1
+    assert sandbox.received.posts("W-2") == 1
 
 
 @pytest.mark.parametrize("is_started", [False, True])
@@ -175,17 +175,17 @@ def test_a_backfill_sets_an_unreadable_row_aside(
     assert planned.returncode == 0, planned.stderr
     assert "1 orders of syncd.confirmed_orders cannot be read" in planned.stderr
     daemon = shop.start(config)
-    wait_until(lambda: sum(map(sandbox.book.posts, orders)) == 4, 60)
+    wait_until(lambda: sum(map(sandbox.received.posts, orders)) == 4, 60)
     wait_until(
         lambda: '"backfill.finished"' in config.with_suffix(".log").read_text(), 60
     )
     daemon.terminate()
     assert daemon.wait(20) == 0
-    assert sandbox.book.posts(orders[1]) == 0
+    assert sandbox.received.posts(orders[1]) == 0
     (reason,) = shop.alarms(UNREADABLE)
     assert reason.endswith("cannot be read (SQLSTATE 22007): 2")
     shop.sql("UPDATE orders SET data = NULL WHERE id = 2")
     assert syncd(*ask).returncode == 0
     syncd("run", "--once", "--config", config)
     syncd("run", "--once", "--config", config)
-    assert list(map(sandbox.book.posts, orders)) == [1] * 5
+    assert list(map(sandbox.received.posts, orders)) == [1] * 5

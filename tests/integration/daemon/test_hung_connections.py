@@ -64,12 +64,12 @@ def test_the_daemon_survives_a_hung_connection(
         daemon = shop.start(config, program=(str(IMPATIENT), "2"))
         wait_until(lambda: "heartbeat" in log.read_text())
         orders = shop.confirm(5)
-        wait_until(lambda: sandbox.book.totals.orderids == 5)
+        wait_until(lambda: sandbox.received.totals.orderids == 5)
         tunnel.freeze()
         orders += shop.confirm(5)
         wait_until(lambda: "database.unavailable" in log.read_text())
         tunnel.thaw()
-        wait_until(lambda: sandbox.book.totals.orderids == 10)
+        wait_until(lambda: sandbox.received.totals.orderids == 10)
         daemon.terminate()
         assert daemon.wait(60) == 0
-        assert {sandbox.book.posts(order) for order in orders} == {1}
+        assert {sandbox.received.posts(order) for order in orders} == {1}

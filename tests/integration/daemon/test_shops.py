@@ -78,8 +78,8 @@ def test_the_daemon_delivers_every_confirmed_order_exactly(
         wait_until(lambda: settled(real_shop) == expected)
         daemon.terminate()
         assert daemon.wait(60) == 0
-        received = {p.orderid: p.body for p in sandbox.book.purchases()}
-        assert sandbox.book.totals.repeats == 0
+        received = {p.orderid: p.body for p in sandbox.received.purchases()}
+        assert sandbox.received.totals.repeats == 0
     rejected = [order for order in real_shop.rows_of("ledger") if order.state]
     assert len(received) + len(rejected) == expected, rejected
     for event in expected_of(name):

@@ -59,15 +59,15 @@ def test_an_unavailable_catalogue_delays_only_its_own_orders(
         for _ in range(3):
             remote += [order(shop, 7), order(shop, 7)]
             plain.append(order(shop, 25))
-            wait_until(lambda: sandbox.book.posts(plain[-1]) == 1)
+            wait_until(lambda: sandbox.received.posts(plain[-1]) == 1)
         facts = status(config)
         assert (facts["verdict"], facts["unread"]) == ("degraded", 6)
         assert "HV00L" in str(facts["reasons"])
         shop.sql("UPDATE catalogue SET is_down = false")
-        wait_until(lambda: all(sandbox.book.posts(one) for one in remote))
+        wait_until(lambda: all(sandbox.received.posts(one) for one in remote))
         daemon.terminate()
         assert daemon.wait(60) == 0
-        assert {sandbox.book.posts(one) for one in remote + plain} == {1}
+        assert {sandbox.received.posts(one) for one in remote + plain} == {1}
     assert "orders.rejected" not in log.read_text()
     assert "sending.held" not in log.read_text()
 
@@ -112,8 +112,8 @@ def test_an_order_that_takes_for_ever_delays_no_other(
         wait_until(lambda: shop.value(reading))
         for _ in range(3):
             plain = order(shop, 25)
-            wait_until(lambda one=plain: sandbox.book.posts(one) == 1)
+            wait_until(lambda one=plain: sandbox.received.posts(one) == 1)
         daemon.terminate()
         assert daemon.wait(60) == 0
-        assert sandbox.book.posts(slow) == 0
+        assert sandbox.received.posts(slow) == 0
     assert shop.exceptions() == []

@@ -125,7 +125,7 @@ def test_an_unreadable_row_is_isolated(harness: Harness) -> None:
     assert harness.posts(good) == [1] * 7
     state, reason = harness.set_aside()[bad]
     assert (state, "22P02" in str(reason)) == ("rejected", True)
-    assert harness.sandbox.book.totals.repeats == 0
+    assert harness.sandbox.received.totals.repeats == 0
 
 
 def test_a_view_that_fails_for_every_order_rejects_none(harness: Harness) -> None:
@@ -193,7 +193,7 @@ def test_single_events_are_sent_one_by_one(
     harness.deliver_all()
     harness.close()
     assert harness.received()[:3] == orders
-    assert sandbox.book.totals.requests == sandbox.book.totals.events == 7
+    assert sandbox.received.totals.requests == sandbox.received.totals.events == 7
 
 
 # Responses of the API
@@ -206,7 +206,7 @@ def test_a_client_refusal_holds_all_sending(harness: Harness, fault: str) -> Non
     harness.sandbox.fail(fault, times=None, **unread)
     orders = harness.confirm(20)
     harness.deliver_all()
-    assert harness.sandbox.book.totals.requests == 1
+    assert harness.sandbox.received.totals.requests == 1
     assert harness.endpoint()[0] == "held"
     harness.sandbox.clear_faults()
     assert harness.deliver() is None
@@ -260,7 +260,7 @@ def test_an_attempt_without_response_is_counted_and_repeated(
     harness.finish()
     assert harness.posts(orders) == [2] * 3
     assert harness.shop.uncertain_attempts() == 1
-    assert harness.sandbox.book.totals.orderids == 3
+    assert harness.sandbox.received.totals.orderids == 3
 
 
 def test_a_refused_order_is_isolated(harness: Harness) -> None:
@@ -317,7 +317,7 @@ def test_retry_after_is_respected(harness: Harness, form: str) -> None:
     harness.deliver_all()
     wait = cast("float", harness.ledger.next_due().seconds)
     assert 55 < wait <= 60
-    assert harness.sandbox.book.totals.requests == 1
+    assert harness.sandbox.received.totals.requests == 1
     assert harness.shop.uncertain_attempts() == 0
 
 
@@ -387,7 +387,7 @@ def test_a_lost_claim_does_not_settle_orders_that_were_not_sent(
     harness.deliver()
     harness.shop.sql("UPDATE orders SET email = 'mila@example.com'")
     harness.finish()
-    assert harness.sandbox.book.posts(unready) >= 1
+    assert harness.sandbox.received.posts(unready) >= 1
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
@@ -469,7 +469,7 @@ def test_two_workers_share_the_batches(
     for harness in harnesses:
         harness.deliver_all()
         harness.close()
-    totals = sandbox.book.totals
+    totals = sandbox.received.totals
     assert (totals.orderids, totals.repeats) == (120, 0)
     assert len({attempt.instance_id for attempt in shop.rows_of("attempt")}) == 2
 
@@ -544,12 +544,12 @@ def test_two_daemons_send_no_order_twice_and_log_no_secret(
     )
     terminate(shop)
     orders += shop.confirm(10)
-    wait_until(lambda: all(sandbox.book.posts(order) for order in orders))
+    wait_until(lambda: all(sandbox.received.posts(order) for order in orders))
     for daemon in daemons:
         daemon.terminate()
     assert [daemon.wait(60) for daemon in daemons] == [0, 0]
     may_repeat = sum(b.uncertain_attempts * b.orders for b in shop.rows_of("batch"))
-    assert sandbox.book.totals.repeats <= may_repeat
+    assert sandbox.received.totals.repeats <= may_repeat
     text = "".join(log.read_text() for log in logs)
     assert "batch.delivered" in text
     for secret in ("sandbox-key", "mila", "not.an.address", "MUG-1"):

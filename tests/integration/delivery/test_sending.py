@@ -104,10 +104,10 @@ def test_a_failed_probe_is_the_only_request(harness: Harness) -> None:
     harness.sandbox.fail("server-error", times=None, status=503)
     harness.deliver_all()
     for _ in range(3):
-        before = harness.sandbox.book.totals.requests
+        before = harness.sandbox.received.totals.requests
         let_time_pass(harness)
         harness.deliver_all()
-        assert harness.sandbox.book.totals.requests == before + 1
+        assert harness.sandbox.received.totals.requests == before + 1
 
 
 def test_a_probe_that_sends_nothing_releases_its_turn(harness: Harness) -> None:
@@ -161,10 +161,12 @@ def test_beyond_the_rejection_limit_no_order_is_rejected_and_others_are_sent(
     assert set(blamed) <= set(bad)
     assert harness.endpoint()[0] == "available"
     for _ in range(10):
-        before = harness.sandbox.book.totals.requests
+        before = harness.sandbox.received.totals.requests
         harness.end_waits()
         harness.deliver_all()
-        assert harness.sandbox.book.totals.requests - before <= len(bad) - len(blamed)
+        assert harness.sandbox.received.totals.requests - before <= len(bad) - len(
+            blamed
+        )
     assert harness.set_aside() == blamed
     harness.sandbox.clear_faults()
     harness.finish(without_waits=True)
@@ -406,7 +408,7 @@ def test_an_unknown_response_holds_the_feed_at_once(
     if words is None:  # all orders are counted: a success
         assert harness.posts(orders + more) == [1] * 11
         return
-    assert harness.sandbox.book.totals.requests == 1
+    assert harness.sandbox.received.totals.requests == 1
     assert harness.posts(more) == [0] * 8
     assert harness.ledger.next_due().seconds is None
     endpoint = harness.shop.row_of("endpoint")
@@ -628,7 +630,7 @@ def test_the_daemon_slows_down_and_holds_what_it_took_over(
     first = shop.start(config)
     wait_until(lambda: "daemon.started" in log.read_text())
     (lost,) = shop.confirm(1)
-    wait_until(lambda: sandbox.book.posts(lost) == 1)
+    wait_until(lambda: sandbox.received.posts(lost) == 1)
     first.kill()
     first.wait(60)
 
@@ -636,12 +638,12 @@ def test_the_daemon_slows_down_and_holds_what_it_took_over(
     second = shop.start(config)
     wait_until(lambda: '"is_held":true' in log.read_text())
     (order,) = shop.confirm(1)
-    wait_until(lambda: sandbox.book.posts(order) == 1)
+    wait_until(lambda: sandbox.received.posts(order) == 1)
     wait_until(lambda: '"held":1,' in log.read_text())
     wait_until(lambda: '"rate_factor":0.531' in log.read_text())
     second.terminate()
     assert second.wait(60) == 0
-    assert sandbox.book.posts(lost) == 1
+    assert sandbox.received.posts(lost) == 1
 
 
 def test_an_order_with_several_rows_is_sent_without_what_differs(
@@ -660,6 +662,6 @@ def test_an_order_with_several_rows_is_sent_without_what_differs(
     )
     harness.confirm(2)
     harness.deliver_all()
-    bodies = [purchase.body for purchase in harness.sandbox.book.purchases()]
+    bodies = [purchase.body for purchase in harness.sandbox.received.purchases()]
     assert [(body or {}).get("totalvalue") for body in bodies] == [None, 25]
     assert [row["totalvalue"] for row in harness.source.read(["2"]).values()] == [25]

@@ -63,7 +63,7 @@ class GuardedDaemon:
     def deliver(self, count: int) -> list[str]:
         """Confirm orders and wait until all of them have arrived."""
         orders = self.shop.confirm(count)
-        wait_until(lambda: all(self.sandbox.book.posts(o) for o in orders))
+        wait_until(lambda: all(self.sandbox.received.posts(o) for o in orders))
         return orders
 
     def stop(self, daemon: Process) -> None:
@@ -139,14 +139,16 @@ def test_a_restored_ledger_is_not_sent_from_before_confirm_move(
     (failed,) = guarded.events("daemon.failed")
     assert "went back in time" in str(failed["reason"])
     assert "syncd confirm-move" in str(failed["hint"])
-    assert {guarded.sandbox.book.posts(order) for order in since} == {1}
+    assert {guarded.sandbox.received.posts(order) for order in since} == {1}
 
     guarded.shop.sql("INSERT INTO orders (id, confirmed_at) OVERRIDING SYSTEM VALUE "
                    f"SELECT right(n, -2)::bigint, now() FROM unnest(ARRAY{since}) AS n "
                    "ON CONFLICT DO NOTHING")  # fmt: skip
     guarded.syncd("confirm-move", "--yes")
     daemon = guarded.run()
-    wait_until(lambda: {guarded.sandbox.book.posts(order) for order in since} == {2})
+    wait_until(
+        lambda: {guarded.sandbox.received.posts(order) for order in since} == {2}
+    )
     guarded.stop(daemon)
     status = guarded.status()
     assert status["possible_repeats"] == 4
@@ -196,10 +198,10 @@ def test_a_promotion_continues_and_counts_possible_repeats(
         guarded.sandbox.clear_faults()
         guarded.syncd("resume")
         after = guarded.deliver(3)
-        wait_until(lambda: all(guarded.sandbox.book.posts(o) for o in waiting))
+        wait_until(lambda: all(guarded.sandbox.received.posts(o) for o in waiting))
         guarded.wait_for_mark()
         guarded.stop(daemon)
-        assert {guarded.sandbox.book.posts(o) for o in before + after} == {1}
+        assert {guarded.sandbox.received.posts(o) for o in before + after} == {1}
         assert len(guarded.events("database.promoted")) == 1
         status = guarded.status()
         assert status["possible_repeats"] == 5
@@ -248,12 +250,12 @@ def test_a_failover_while_sending_loses_and_repeats_nothing(
         guarded.shop.owner = second.dsn("shop")
         guarded.sandbox.clear_faults()
         orders += guarded.shop.confirm(3)
-        wait_until(lambda: all(guarded.sandbox.book.posts(o) for o in orders))
+        wait_until(lambda: all(guarded.sandbox.received.posts(o) for o in orders))
         assert time.monotonic() - promoted < 20
         guarded.wait_for_mark()
         guarded.stop(daemon)
         assert guarded.shop.unsettled() == 0
-        assert {guarded.sandbox.book.posts(o) for o in orders} == {1}
+        assert {guarded.sandbox.received.posts(o) for o in orders} == {1}
         status = guarded.status()
         assert status["possible_repeats"] >= 2
         assert status["delivered"] == len(orders)

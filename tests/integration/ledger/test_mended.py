@@ -131,7 +131,7 @@ def test_the_list_shows_which_rejected_orders_could_be_sent_now(
     done = syncd("rejected", "retry", "--mended", "--config", config)
     assert (done.returncode, done.stdout) == (0, "1 orders are pending again\n")
     syncd("run", "--once", "--config", config)
-    assert [sandbox.book.posts(order) for order in ("W-1", "W-2")] == [0, 1]
+    assert [sandbox.received.posts(order) for order in ("W-1", "W-2")] == [0, 1]
     assert syncd("rejected", "retry", "--mended", "--config", config).returncode == 1
 
 
@@ -151,7 +151,7 @@ def test_the_daemon_sends_a_rejected_order_once_it_is_mended(
     shop.sql("INSERT INTO orders (confirmed_at, email) VALUES (now(), NULL)")
     wait_until(lambda: states(shop) == ["rejected"])
     shop.sql(f"UPDATE orders SET email = {GOOD}")
-    wait_until(lambda: sandbox.book.posts("W-1") == 1)
+    wait_until(lambda: sandbox.received.posts("W-1") == 1)
 
 
 def test_each_run_once_retries_mended_orders(
@@ -165,4 +165,4 @@ def test_each_run_once_retries_mended_orders(
     assert states(shop) == ["rejected"]
     shop.sql(f"UPDATE orders SET email = {GOOD}")
     assert syncd("run", "--once", "--config", config).returncode == 0
-    assert sandbox.book.posts("W-1") == 1
+    assert sandbox.received.posts("W-1") == 1

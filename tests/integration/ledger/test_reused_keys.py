@@ -136,7 +136,7 @@ def test_an_order_under_a_reused_key_is_sent_on_request(
     done = syncd("reused", "send", "1", "--yes", "--config", config)
     assert "1 orders are pending" in done.stdout
     delivered_test_orders.deliver_all()
-    assert [sandbox.book.posts(f"W-{n}") for n in (1, 2, 3)] == [2, 1, 1]
+    assert [sandbox.received.posts(f"W-{n}") for n in (1, 2, 3)] == [2, 1, 1]
     taken = [order.order_key for order in shop.rows_of("ledger")]
     assert [key.split(" until ")[0] for key in taken] == ["1", "1", "2", "3"]
     assert [r.key for r in keys(delivered_test_orders).noted()] == ["2"]

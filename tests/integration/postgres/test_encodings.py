@@ -57,7 +57,7 @@ def test_a_shop_with_any_encoding_works(encoded: Shop, tmp_path: Path) -> None:
         log = config.with_suffix(".log")
         wait_until(lambda: "daemon.started" in log.read_text())
         (order,) = encoded.confirm(1)
-        wait_until(lambda: sandbox.book.totals.orderids == 1)
+        wait_until(lambda: sandbox.received.totals.orderids == 1)
         checked = run(config, "check")
         assert "UnicodeEncodeError" not in checked.stderr
         assert "Traceback" not in checked.stderr

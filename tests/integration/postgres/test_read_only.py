@@ -50,12 +50,12 @@ def test_a_feed_returns_to_the_primary_among_several_hosts(
         log = config.with_suffix(".log")
         wait_until(lambda: "daemon.started" in log.read_text())
         shop.confirm(1)
-        wait_until(lambda: sandbox.book.totals.orderids == 1)
+        wait_until(lambda: sandbox.received.totals.orderids == 1)
         primary.stop("immediate")
         wait_until(lambda: "hot standby" in log.read_text())
         primary.start()
         shop.confirm(1)
-        wait_until(lambda: sandbox.book.totals.orderids == 2)
+        wait_until(lambda: sandbox.received.totals.orderids == 2)
         daemon.terminate()
         assert daemon.wait(60) == 0
 
@@ -74,7 +74,7 @@ def test_a_feed_returns_to_the_primary_behind_one_name(
         log = config.with_suffix(".log")
         wait_until(lambda: "daemon.started" in log.read_text())
         shop.confirm(1)
-        wait_until(lambda: sandbox.book.totals.orderids == 1)
+        wait_until(lambda: sandbox.received.totals.orderids == 1)
         primary.stop("immediate")
         address.unlink()
         address.symlink_to(servers.second.folder)
@@ -83,7 +83,7 @@ def test_a_feed_returns_to_the_primary_behind_one_name(
         address.unlink()
         address.symlink_to(primary.folder)
         shop.confirm(1)
-        wait_until(lambda: sandbox.book.totals.orderids == 2)
+        wait_until(lambda: sandbox.received.totals.orderids == 2)
         daemon.terminate()
         assert daemon.wait(60) == 0
 

@@ -45,10 +45,10 @@ def test_orders_are_delivered_and_nothing_is_written_to_their_database(
         daemon = split_shop.start(config)
         wait_until(lambda: "daemon.started" in config.with_suffix(".log").read_text())
         orders = split_shop.confirm(250)
-        wait_until(lambda: sandbox.book.totals.orderids == 250)
+        wait_until(lambda: sandbox.received.totals.orderids == 250)
         daemon.terminate()
         assert daemon.wait(60) == 0
-        assert {sandbox.book.posts(order) for order in orders} == {1}
+        assert {sandbox.received.posts(order) for order in orders} == {1}
     assert split_shop.captured("poll") == split_shop.captured() == 250
     assert split_shop.rows("SELECT relname FROM pg_class WHERE relkind IN ('r', 'S') "
                       "AND relnamespace = 'syncd'::regnamespace") == []  # fmt: skip
@@ -68,7 +68,7 @@ def test_either_server_may_go_away(tmp_path: Path, away: str) -> None:
         try:
             wait_until(lambda: "daemon.started" in log.read_text())
             confirmed = shop.confirm(30)
-            wait_until(lambda: sandbox.book.totals.orderids == 30)
+            wait_until(lambda: sandbox.received.totals.orderids == 30)
             server = orders if away == "orders" else ledger
             server.stop()
             wait_until(lambda: "database.unavailable" in log.read_text())
@@ -76,8 +76,8 @@ def test_either_server_may_go_away(tmp_path: Path, away: str) -> None:
                 confirmed += shop.confirm(15)
             server.start()
             confirmed += shop.confirm(15)
-            wait_until(lambda: sandbox.book.totals.orderids == len(confirmed))
-            assert {sandbox.book.posts(order) for order in confirmed} == {1}
+            wait_until(lambda: sandbox.received.totals.orderids == len(confirmed))
+            assert {sandbox.received.posts(order) for order in confirmed} == {1}
             daemon.terminate()
             assert daemon.wait(60) == 0
         finally:
@@ -103,7 +103,7 @@ def test_commands_read_both_databases(split_shop: Shop, tmp_path: Path) -> None:
         reset = syncd("watermark", "reset", "--to", "2020-01-01", "--yes")
         assert "1 to send" in reset
         syncd("run", "--once")
-        assert sandbox.book.posts(past) == 1
+        assert sandbox.received.posts(past) == 1
         assert json.loads(syncd("status", "--json"))["delivered"] == 1
         assert "delivered" in syncd("explain", past)
         assert '"orderid"' in syncd("preview", past)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.demo.sandbox import ReceivedEvents, Totals
-from syncd.demo.sandbox.timestamps import TimestampError, shown
+from syncd.demo.sandbox.contract import TimestampError, shown_time
 
 AT = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 
@@ -25,19 +25,19 @@ def event(orderid: str = "W-1", **fields: object) -> dict[str, Any]:
 
 def test_an_unknown_orderid_has_no_posts() -> None:
     """No method raises for it."""
-    book = ReceivedEvents()
-    assert book.posts("W-1") == 0
-    assert book.purchase("W-1") is None
-    assert book.first_received_at("W-1") is None
-    assert book.purchases() == []
-    assert book.totals == Totals()
+    received = ReceivedEvents()
+    assert received.posts("W-1") == 0
+    assert received.purchase("W-1") is None
+    assert received.first_received_at("W-1") is None
+    assert received.purchases() == []
+    assert received.totals == Totals()
 
 
 def test_a_purchase_from_the_api_alone_is_inserted() -> None:
     """Inserted means that no front-end event was there."""
-    book = ReceivedEvents()
-    book.receive_backend(event(), AT)
-    purchase = book.purchase("W-1")
+    received = ReceivedEvents()
+    received.receive_backend(event(), AT)
+    purchase = received.purchase("W-1")
     assert purchase is not None
     assert purchase.api_inserted
     assert not purchase.api_verified
@@ -50,127 +50,127 @@ def test_a_purchase_from_the_api_alone_is_inserted() -> None:
 
 def test_a_front_end_purchase_is_verified_by_the_api() -> None:
     """Verified means that the API confirmed what the front end had sent."""
-    book = ReceivedEvents()
-    book.receive_frontend(event(), AT)
-    book.receive_backend(event(), AT + timedelta(seconds=5))
-    purchase = book.purchase("W-1")
+    received = ReceivedEvents()
+    received.receive_frontend(event(), AT)
+    received.receive_backend(event(), AT + timedelta(seconds=5))
+    purchase = received.purchase("W-1")
     assert purchase is not None
     assert purchase.api_verified
     assert not purchase.api_inserted
     assert purchase.merged
     assert purchase.received_at == AT
-    assert book.first_received_at("W-1") == AT + timedelta(seconds=5)
-    assert book.totals == Totals(
+    assert received.first_received_at("W-1") == AT + timedelta(seconds=5)
+    assert received.totals == Totals(
         events=1, orderids=1, front_end=1, verified=1, merged=1
     )
 
 
 def test_a_late_front_end_event_merges_and_leaves_it_inserted() -> None:
     """A purchase that the API inserted stays inserted, and keeps the API's body."""
-    book = ReceivedEvents()
-    book.receive_backend(event(timestamp="2026-11-20 14:03:07"), AT)
-    book.receive_frontend(event(timestamp=0, email="other@example.com"), AT)
-    purchase = book.purchase("W-1")
+    received = ReceivedEvents()
+    received.receive_backend(event(timestamp="2026-11-20 14:03:07"), AT)
+    received.receive_frontend(event(timestamp=0, email="other@example.com"), AT)
+    purchase = received.purchase("W-1")
     assert purchase is not None
     assert purchase.api_inserted
     assert not purchase.api_verified
     assert purchase.merged
     assert purchase.created_at == "2026-11-20 14:03:07"
     assert purchase.body == event(timestamp="2026-11-20 14:03:07")
-    assert book.totals.merged == 1
+    assert received.totals.merged == 1
 
 
 def test_a_front_end_purchase_alone_has_no_posts() -> None:
     """Front-end events do not count as posts."""
-    book = ReceivedEvents()
-    book.receive_frontend(event(), AT)
-    book.receive_frontend(event(), AT)
-    purchase = book.purchase("W-1")
+    received = ReceivedEvents()
+    received.receive_frontend(event(), AT)
+    received.receive_frontend(event(), AT)
+    purchase = received.purchase("W-1")
     assert purchase is not None
     assert (purchase.posts, purchase.merged) == (0, False)
     assert not purchase.api_inserted
     assert not purchase.api_verified
-    assert book.totals == Totals(front_end=2)
+    assert received.totals == Totals(front_end=2)
 
 
 def test_repeats_count_up_and_leave_one_purchase() -> None:
     """A repeat is every back-end event beyond the first of its orderid."""
-    book = ReceivedEvents()
+    received = ReceivedEvents()
     for hour in (9, 10, 11):
-        book.receive_backend(
+        received.receive_backend(
             event(timestamp=f"2026-11-20 {hour:02}:00:00"), AT + timedelta(hours=hour)
         )
-    book.receive_backend(event("W-2"), AT)
-    assert book.posts("W-1") == 3
-    assert len(book.purchases()) == 2
-    assert book.totals == Totals(events=4, orderids=2, repeats=2, inserted=2)
-    purchase = book.purchase("W-1")
+    received.receive_backend(event("W-2"), AT)
+    assert received.posts("W-1") == 3
+    assert len(received.purchases()) == 2
+    assert received.totals == Totals(events=4, orderids=2, repeats=2, inserted=2)
+    purchase = received.purchase("W-1")
     assert purchase is not None
     assert purchase.created_at == "2026-11-20 11:00:00"
-    assert book.first_received_at("W-1") == AT + timedelta(hours=9)
+    assert received.first_received_at("W-1") == AT + timedelta(hours=9)
 
 
 def test_purchases_are_in_the_order_of_their_first_receipt() -> None:
     """A repeat does not move a purchase."""
-    book = ReceivedEvents()
+    received = ReceivedEvents()
     for orderid in ("b", "a", "c", "b"):
-        book.receive_backend(event(orderid), AT)
-    assert [p.orderid for p in book.purchases()] == ["b", "a", "c"]
-    count, newest = book.newest(2)
+        received.receive_backend(event(orderid), AT)
+    assert [p.orderid for p in received.purchases()] == ["b", "a", "c"]
+    count, newest = received.newest(2)
     assert (count, [p.orderid for p in newest]) == (3, ["c", "a"])
-    assert [p.orderid for p in book.newest(2, offset=2)[1]] == ["b"]
+    assert [p.orderid for p in received.newest(2, offset=2)[1]] == ["b"]
 
 
 def test_newest_searches_part_of_an_orderid_in_any_case() -> None:
     """The count is of all matches, not of the page."""
-    book = ReceivedEvents()
+    received = ReceivedEvents()
     for orderid in ("W-100", "W-101", "X-200"):
-        book.receive_backend(event(orderid), AT)
-    count, found = book.newest(1, containing="w-1")
+        received.receive_backend(event(orderid), AT)
+    count, found = received.newest(1, containing="w-1")
     assert (count, [p.orderid for p in found]) == (2, ["W-101"])
 
 
 def test_old_bodies_are_dropped_and_counts_kept() -> None:
     """Memory for bodies is bounded; a repeat counts as the newest."""
-    book = ReceivedEvents(keep_bodies=2)
+    received = ReceivedEvents(keep_bodies=2)
     for orderid in ("a", "b", "a", "c"):
-        book.receive_backend(event(orderid), AT)
-    bodies = {p.orderid: p.body for p in book.purchases()}
+        received.receive_backend(event(orderid), AT)
+    bodies = {p.orderid: p.body for p in received.purchases()}
     assert bodies == {"a": event("a"), "b": None, "c": event("c")}
-    dropped = book.purchase("b")
+    dropped = received.purchase("b")
     assert dropped is not None
     assert dropped.products == []
-    assert book.posts("b") == 1
-    assert book.totals.events == 4
+    assert received.posts("b") == 1
+    assert received.totals.events == 4
 
 
 def test_no_body_is_kept_with_a_bound_of_zero() -> None:
     """Zero bodies is a valid bound."""
-    book = ReceivedEvents(keep_bodies=0)
-    book.receive_backend(event(), AT)
-    assert book.purchases()[0].body is None
+    received = ReceivedEvents(keep_bodies=0)
+    received.receive_backend(event(), AT)
+    assert received.purchases()[0].body is None
 
 
 def test_without_a_timestamp_the_time_of_receipt_is_shown() -> None:
     """It is shown in Amsterdam time; the API's replaces a front-end time."""
-    book = ReceivedEvents()
-    book.receive_frontend(event(), AT)
-    first = book.purchase("W-1")
+    received = ReceivedEvents()
+    received.receive_frontend(event(), AT)
+    first = received.purchase("W-1")
     assert first is not None
     assert first.created_at == "2026-11-23 11:00:00"
-    book.receive_backend(event(timestamp="2026-11-22T09:00:00+01:00"), AT)
-    second = book.purchase("W-1")
+    received.receive_backend(event(timestamp="2026-11-22T09:00:00+01:00"), AT)
+    second = received.purchase("W-1")
     assert second is not None
     assert second.created_at == "2026-11-22 09:00:00"
 
 
 def test_an_invalid_timestamp_changes_nothing() -> None:
     """The totals and the purchases agree, also after a refusal."""
-    book = ReceivedEvents()
+    received = ReceivedEvents()
     with pytest.raises(TimestampError):
-        book.receive_backend(event(timestamp="20-11-2026 14:03"), AT)
-    assert book.purchases() == []
-    assert book.totals == Totals()
+        received.receive_backend(event(timestamp="20-11-2026 14:03"), AT)
+    assert received.purchases() == []
+    assert received.totals == Totals()
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_an_invalid_timestamp_changes_nothing() -> None:
 )
 def test_a_timestamp_is_shown_in_amsterdam(value: object, expected: str) -> None:
     """A time without zone is Amsterdam time, an offset counts, integers are Unix."""
-    assert shown(value) == expected
+    assert shown_time(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_timestamp_is_shown_in_amsterdam(value: object, expected: str) -> None
 def test_a_timestamp_in_another_form_is_an_error(value: object) -> None:
     """Only forms that begin YYYY-mm-dd, and whole Unix seconds, are read."""
     with pytest.raises(TimestampError, match="TIMESTAMP_ERROR"):
-        shown(value)
+        shown_time(value)
 
 
 @given(
@@ -228,11 +228,13 @@ def test_the_totals_always_agree_with_the_purchases(
     receipts: list[tuple[str, bool]],
 ) -> None:
     """Whatever events come in which order, both count the same."""
-    book = ReceivedEvents(keep_bodies=2)
+    received = ReceivedEvents(keep_bodies=2)
     for orderid, from_front_end in receipts:
-        receive = book.receive_frontend if from_front_end else book.receive_backend
+        receive = (
+            received.receive_frontend if from_front_end else received.receive_backend
+        )
         receive(event(orderid), AT)
-    purchases, totals = book.purchases(), book.totals
+    purchases, totals = received.purchases(), received.totals
     assert totals.events == sum(p.posts for p in purchases)
     assert totals.orderids == sum(p.posts > 0 for p in purchases)
     assert totals.repeats == totals.events - totals.orderids
@@ -246,26 +248,28 @@ def test_the_totals_always_agree_with_the_purchases(
 
 def test_threads_lose_no_event() -> None:
     """Every event of every thread is counted, under its own orderid."""
-    book = ReceivedEvents(keep_bodies=5)
+    received = ReceivedEvents(keep_bodies=5)
 
     def receive() -> None:
         for number in range(500):
-            book.receive_backend(event(str(number)), AT)
+            received.receive_backend(event(str(number)), AT)
 
     threads = [threading.Thread(target=receive) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert book.totals == Totals(events=4000, orderids=500, repeats=3500, inserted=500)
-    assert {p.posts for p in book.purchases()} == {8}
+    assert received.totals == Totals(
+        events=4000, orderids=500, repeats=3500, inserted=500
+    )
+    assert {p.posts for p in received.purchases()} == {8}
 
 
 def test_wait_until_returns_with_the_awaited_event() -> None:
     """A receipt wakes the waiter, without polling; False means a time-out."""
-    book = ReceivedEvents()
-    assert not book.wait_until(lambda totals: totals.events == 1, 0.01)
-    timer = threading.Timer(0.01, book.receive_backend, (event(), AT))
+    received = ReceivedEvents()
+    assert not received.wait_until(lambda totals: totals.events == 1, 0.01)
+    timer = threading.Timer(0.01, received.receive_backend, (event(), AT))
     timer.start()
-    assert book.wait_until(lambda totals: totals.events == 1, 60)
+    assert received.wait_until(lambda totals: totals.events == 1, 60)
     timer.join()
