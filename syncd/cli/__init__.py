@@ -156,6 +156,6 @@ cli.put(
 )
 cli.put(
     "Shell",
-    completion="syncd.cli.documents:completion",
-    man="syncd.cli.documents:man",
+    completion="syncd.cli.manual:completion",
+    man="syncd.cli.manual:man",
 )

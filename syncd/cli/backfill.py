@@ -16,19 +16,17 @@ from typing_extensions import override
 
 from syncd.backfill.active import Progress
 from syncd.backfill.store import BackfillStore
-from syncd.cli.context import changing, configured, print_json
+from syncd.cli.context import configured, open_feed, print_json
 from syncd.cli.option import as_json_option, config_option
+from syncd.cli.output import print_line, print_lines
 from syncd.cli.plan import between, duration, minute
-from syncd.cli.planning import BackfillOptions, ask, sending_options
-from syncd.cli.prose import print_line, print_lines
+from syncd.cli.planning import ask, sending_options
 from syncd.cli.watermark import span_of
 from syncd.config.configuration import load
 from syncd.config.settings import Settings
 from syncd.core.errors import ExitCode
 from syncd.core.intervals import Interval
 from syncd.delivery.rendering import rules_of
-from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import FeedStore
 
 REFRESH_SECONDS = 1.0
 LINE_SECONDS = 10.0
@@ -71,16 +69,13 @@ def backfill(
     if lower is None:
         raise click.UsageError("Name the range: --from TIME, and --to TIME.")
     settings = load(path, wants_key=False)
-    ask(
-        settings, span_of(settings, lower, upper, "--from"), BackfillOptions.of(options)
-    )
+    ask(settings, span_of(settings, lower, upper, "--from"), options)
 
 
 @contextmanager
 def _store(settings: Settings) -> Iterator[BackfillStore]:
-    with changing(settings) as connections:
-        feed = FeedStore(connections, settings.feed).get()
-        yield BackfillStore(Ledger(connections.ledger, feed.feed_id))
+    with open_feed(settings, changes=True) as on:
+        yield BackfillStore(on.ledger)
 
 
 @backfill.command("list")

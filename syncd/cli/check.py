@@ -1,8 +1,8 @@
-"""Checking: what is wrong or will be, with the next step, before it costs an order."""
+"""`syncd check`: what is wrong or will be, with the next step."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
@@ -10,8 +10,11 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from syncd.cli.context import print_json
 from syncd.cli.option import as_json_option, config_option
-from syncd.diagnostics.check.check import as_json, exit_code, run_checks
+from syncd.cli.output import line_console
+from syncd.core.wording import count
+from syncd.diagnostics.check.check import exit_code, run_checks
 from syncd.diagnostics.check.finding import Finding
 
 _MARKS = {
@@ -20,7 +23,6 @@ _MARKS = {
     "error": ("ERROR", "red"),
 }
 _INDENT = 9
-_ENDLESS = 1_000_000
 
 
 @click.command()
@@ -40,16 +42,14 @@ def check(path: Path, *, as_text: bool, strict: bool) -> None:
     """  # noqa: D301  # click's mark for "do not rewrap"
     findings = run_checks(path)
     if as_text:
-        click.echo(json.dumps(as_json(findings), indent=2))
+        print_json([asdict(finding) for finding in findings])
     else:
         _print(findings)
     raise click.exceptions.Exit(exit_code(findings, is_strict=strict))
 
 
 def _print(findings: Sequence[Finding]) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _ENDLESS  # whole lines, for grep
+    console = line_console()
     for section, found in groupby(findings, key=lambda finding: finding.section):
         console.print(Text(section, style="bold"))
         for finding in found:
@@ -82,8 +82,5 @@ def print_wrapped(console: Console, mark: str, text: str, style: str = "") -> No
 
 
 def _summary(counts: Counter[str]) -> str:
-    errors, warnings = counts["error"], counts["warning"]
-    return (
-        f"{errors} error{'' if errors == 1 else 's'}, "
-        f"{warnings} warning{'' if warnings == 1 else 's'}, {counts['ok']} ok"
-    )
+    errors, warnings = count(counts["error"], "error"), counts["warning"]
+    return f"{errors}, {count(warnings, 'warning')}, {counts['ok']} ok"

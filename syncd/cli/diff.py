@@ -1,6 +1,5 @@
 """`syncd diff`: which events differ, before and after a view is changed."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,15 +9,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from syncd.cli.context import changing, configured_with_key
-from syncd.cli.option import as_json_option
+from syncd.cli.context import configured_with_key, open_feed, print_json
+from syncd.cli.option import as_json_option, checked_reason, options_of
 from syncd.config.settings import Settings
 from syncd.core.errors import ExitCode
 from syncd.core.event_diff import Change, Difference
 from syncd.core.sql_text import SqlName
 from syncd.core.wording import count
 from syncd.diagnostics.comparison import Comparison, EventDiff
-from syncd.ledger.feed import FeedStore
 
 EXAMPLES = 5
 """Orders that are shown of each kind of difference."""
@@ -57,17 +55,11 @@ class _DiffOptions:
         Raises:
             click.UsageError: The message names them.
         """
-        reason = (self.reason or "").strip()
         if self.resend and view:
             raise click.UsageError(
                 "--resend cannot be used with --with: apply the view first."
             )
-        if self.resend and not reason:
-            raise click.UsageError(
-                'Give the reason for sending again: --resend --reason "wrong SKUs".'
-            )
-        if reason and not self.resend:
-            raise click.UsageError("--reason needs --resend.")
+        checked_reason(self.reason, resend=self.resend)
 
 
 @click.command()
@@ -109,11 +101,10 @@ def diff(
 
     Example: syncd diff --with syncd.purchases_new --last 500
     """
-    chosen = _DiffOptions(**options)  # type: ignore[arg-type]  # click's options
+    chosen = options_of(_DiffOptions, options)
     chosen.check(view)
-    with changing(settings) as connections:
-        feed = FeedStore(connections, settings.feed).get()
-        comparer = EventDiff(settings, connections, feed)
+    with open_feed(settings, changes=True) as on:
+        comparer = EventDiff(settings, on.connections, on.feed)
         last = chosen.last
         found = comparer.with_view(view, last) if view else comparer.with_sent(last)
         found = found.only(orders) if orders else found
@@ -123,7 +114,7 @@ def diff(
         resent = _resend(comparer, found, chosen) if chosen.resend else None
     if chosen.as_text:
         more = {} if resent is None else {"resent": resent}
-        click.echo(json.dumps(printer.document() | more, indent=2))
+        print_json(printer.document() | more)
     if found.differences or not found.compared:
         raise click.exceptions.Exit(ExitCode.FAILED)
 

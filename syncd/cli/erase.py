@@ -1,22 +1,18 @@
-"""Forgetting a person's orders."""
+"""`syncd erase`: a person's orders, without what identifies the person."""
 
-import json
 import sys
 from collections.abc import Sequence
 
 import click
 
-from syncd.cli.context import configured, connected
+from syncd.cli.context import configured, open_feed, print_json
 from syncd.cli.option import as_json_option
-from syncd.cli.prose import print_lines
+from syncd.cli.output import print_lines
 from syncd.config.settings import Settings
 from syncd.core.errors import ExitCode
 from syncd.core.wording import count
-from syncd.ledger.batches import Ledger
 from syncd.ledger.erasure import Erasure, OrderTrace
-from syncd.ledger.feed import FeedStore
 from syncd.log import log
-from syncd.source.connections import source_on
 
 
 @click.command()
@@ -49,24 +45,17 @@ def erase(
         chosen += [line.strip() for line in sys.stdin if line.strip()]
     if not chosen:
         raise click.UsageError("Name an e-mail address or orders, or give - .")
-    with connected(settings) as connections:
-        feed = FeedStore(connections, settings.feed).get()
-        ledger = Ledger(connections.ledger, feed.feed_id)
-        erasure = Erasure(source_on(settings, connections), ledger)
+    with open_feed(settings) as on:
+        erasure = Erasure(on.source, on.ledger)
         keys = erasure.find(chosen)
         traces = erasure.traces(keys)
-        if not as_text:
-            _show(traces)
+        for trace in [] if as_text else traces:
+            click.echo(f"order {trace.key}: {trace.state or 'not in the ledger'}")
         if not dry_run:
             if not yes:
                 click.confirm("Forget them?", abort=True, err=True)
             traces = erasure.erase(keys)
     _end(settings, traces, changed=not dry_run, as_text=as_text)
-
-
-def _show(traces: Sequence[OrderTrace]) -> None:
-    for trace in traces:
-        click.echo(f"order {trace.key}: {trace.state or 'not in the ledger'}")
 
 
 def _end(
@@ -76,15 +65,9 @@ def _end(
     arrived = [trace.key for trace in traces if trace.sent in ("yes", "perhaps", "now")]
     going = [trace.key for trace in traces if trace.sent == "now"]
     if as_text:
-        facts = {
-            "orders": [
-                {"order_key": t.key, "was": t.state, "sent": t.sent} for t in traces
-            ],
-            "erased": changed,
-            "erase_at_squeezely": arrived,
-            "being_sent": going,
-        }
-        click.echo(json.dumps(facts, indent=2))
+        orders = [{"order_key": t.key, "was": t.state, "sent": t.sent} for t in traces]
+        facts = {"orders": orders, "erased": changed}
+        print_json(facts | {"erase_at_squeezely": arrived, "being_sent": going})
     else:
         done = "erased" if changed else "found, nothing was changed"
         print_lines(f"{count(len(traces))} {done}")

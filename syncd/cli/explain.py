@@ -1,13 +1,13 @@
-"""Looking: what would be sent, what became of it."""
+"""`syncd preview` and `explain`: what would be sent of an order, what became of it."""
 
 import json
 from dataclasses import asdict
 
 import click
 
-from syncd.cli.context import configured, connected, print_json
+from syncd.cli.context import OpenFeed, configured, connected, print_json
 from syncd.cli.option import as_json_option
-from syncd.cli.prose import print_lines, shown_json
+from syncd.cli.output import print_lines, shown_json
 from syncd.config.settings import Settings
 from syncd.core.command_errors import OrderUnknownError
 from syncd.core.errors import ExitCode
@@ -15,7 +15,6 @@ from syncd.core.event import Event, render, without_profile
 from syncd.core.payload import encode
 from syncd.delivery.rendering import rules_of
 from syncd.diagnostics.order_history import read_history
-from syncd.ledger.feed import FeedStore
 from syncd.source.connections import source_on
 
 VIEW_SECONDS = 4
@@ -67,9 +66,8 @@ def explain(settings: Settings, order: str, *, as_text: bool) -> None:
     """
     with connected(settings) as connections:
         connections.source.limit(VIEW_SECONDS)
-        feed = FeedStore(connections, settings.feed).get()
-        source = source_on(settings, connections)
-        history = read_history(connections.ledger, source, feed, order)
+        on = OpenFeed.on(settings, connections)
+        history = read_history(on.database, on.source, on.feed, order)
     if history is None:
         raise OrderUnknownError(
             f"neither the views nor the ledger have the order {order!r}",

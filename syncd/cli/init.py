@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from syncd.cli.option import DEFAULT_PATH
-from syncd.cli.prose import print_lines
+from syncd.cli.output import print_lines
 from syncd.config.dsn import dsn_fault, holds_password, without_password
 from syncd.config.settings import Settings, SqueezelySettings
 from syncd.core.errors import ConfigError

@@ -1,19 +1,21 @@
-"""Install: create or upgrade the ledger, and what a capture needs."""
+"""`syncd install`: create or upgrade the ledger, and what a capture needs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from typing import Self
 
 import click
 
 from syncd.capture.wal.publication import CHOOSE
 from syncd.cli.context import configured
-from syncd.cli.sql_scripts import connect_owners, print_apart, print_scripts
+from syncd.config.dsn import dsn_fault
 from syncd.config.settings import Settings
 from syncd.core.errors import ConfigError
 from syncd.core.sql_text import SqlName
 from syncd.core.target import EXAMPLE, Target
+from syncd.postgres.database import Database
 from syncd.setup.install.install import (
     Capture,
     Grantees,
@@ -24,6 +26,7 @@ from syncd.setup.install.install import (
     look,
     role_of,
 )
+from syncd.setup.install.scripts import SqlScript, guard, pin
 from syncd.setup.install.session import pinned_both
 from syncd.setup.install.triggers import Triggers
 from syncd.setup.install.wal import Following, follow, prepare
@@ -31,6 +34,7 @@ from syncd.setup.views import ViewNames
 from syncd.source.connections import Connections
 from syncd.source.views import Views
 
+LEDGER, SOURCE = "the ledger's database", "the order database"
 _ROLE = """Write it as in SQL: syncd, or '"My-Role"' (capitals and hyphens need double \
 quotes)."""
 
@@ -158,25 +162,21 @@ def _prepared(
     settings: Settings, owners: Connections, names: Grantees, wanted: _Wanted
 ) -> tuple[Capture, Following | None]:
     """Return what the capture needs in the database, and how it follows the WAL."""
-    following = _following(settings, owners, names, wanted)
-    if following:
+    if wanted.followed:
+        following = prepare(
+            owners,
+            names,
+            settings.feed,
+            wanted.followed,
+            lookback=settings.source.lookback,
+            recreate=wanted.recreate,
+        )
         return following.capture, following
-    return _triggers(settings, owners, names, wanted), None
-
-
-def _following(
-    settings: Settings, owners: Connections, names: Grantees, wanted: _Wanted
-) -> Following | None:
-    if not wanted.followed:
-        return None
-    return prepare(
-        owners,
-        names,
-        settings.feed,
-        wanted.followed,
-        lookback=settings.source.lookback,
-        recreate=wanted.recreate,
-    )
+    if not wanted.listened:
+        return Capture(), None
+    views = Views(owners.source, names.confirmed, names.purchases)
+    triggers = Triggers(owners.source, settings.feed, views)
+    return triggers.missing(wanted.listened, names), None
 
 
 def _target(option: str, text: str) -> Target:
@@ -210,27 +210,15 @@ def _print_next(
         click.echo(f'next: set source.capture = "{capture}", then syncd check')
 
 
-def _triggers(
-    settings: Settings, owners: Connections, names: Grantees, wanted: _Wanted
-) -> Capture:
-    """Compose the triggers for tables that were found in the order database."""
-    if not wanted.listened:
-        return Capture()
-    views = Views(owners.source, names.confirmed, names.purchases)
-    return Triggers(owners.source, settings.feed, views).missing(wanted.listened, names)
-
-
 def _print_installation(
     owners: Connections, found: Installation, following: Following | None
 ) -> None:
     """Print what a DBA would run: for each database one transaction, then a slot."""
-    if owners.is_one:
-        print_scripts([*found.ledger, *found.source])
-    else:
-        print_scripts(found.ledger, "the ledger's database")
-        print_scripts(found.source, "the order database")
-    print_apart(following.apart if following else [])
-    if not (found.ledger or found.source or (following and following.apart)):
+    apart = following.apart if following else []
+    databases = {LEDGER: found.ledger, SOURCE: found.source}
+    print_scripts(databases, is_one=owners.is_one)
+    print_apart(apart)
+    if not (found.ledger or found.source or apart):
         click.echo("-- nothing is missing")
 
 
@@ -258,3 +246,44 @@ def _names(settings: Settings, role: str | None) -> Grantees:
     ledger_role = role_of(state) if state else None
     confirmed, purchases = map(str, ViewNames.of(settings).both)
     return Grantees(role_for(settings, role), confirmed, purchases, ledger_role)
+
+
+def print_scripts(
+    databases: Mapping[str, Sequence[SqlScript]], *, is_one: bool = False
+) -> None:
+    """Print what runs in one transaction of each database, by the database's name.
+
+    Args:
+        databases: In their order; one without scripts is left out.
+        is_one: They are one and the same: one transaction, without its name.
+    """
+    if is_one:
+        databases = {"": [*chain.from_iterable(databases.values())]}
+    for where, scripts in databases.items():
+        if scripts:
+            click.echo(f"-- in {where}\nBEGIN;" if where else "BEGIN;")
+            print_apart([pin(), guard(), *scripts])
+            click.echo("COMMIT;")
+
+
+def print_apart(scripts: Sequence[SqlScript]) -> None:
+    """Print what runs outside of a transaction, as a slot does."""
+    for script in scripts:
+        click.echo(f"-- {script.title}\n{script.statement.text.decode()}")
+
+
+def connect_owners(
+    settings: Settings, owner: str | None, ledger_owner: str | None
+) -> Connections:
+    """Connect as those who may create and grant."""
+    for option, dsn in (("--as", owner), ("--ledger-as", ledger_owner)):
+        if dsn and (fault := dsn_fault(dsn)):
+            raise click.BadParameter(fault, param_hint=option)
+    source = Database(
+        owner or settings.source_dsn.get_secret_value(),
+        application_name="syncd/install",
+    )
+    if not settings.ledger_dsn.get_secret_value():
+        return Connections(source, source)
+    state = ledger_owner or settings.ledger_dsn.get_secret_value()
+    return Connections(source, Database(state, application_name="syncd/install"))

@@ -1,18 +1,20 @@
-"""The manual page syncd(1), from the same texts as the help pages.
+"""`syncd man` and `completion`: made from the command line itself.
 
-It is written in the macros of man(7), which groff and mandoc read.
+The page syncd(1) is written in the macros of man(7), which groff and mandoc read.
 """
 
 import os
 import re
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from importlib.resources import files
 
 import click
+from click.shell_completion import get_completion_class
 
 from syncd import __version__
 from syncd.cli.pages import SectionedGroup, split_examples, summary
-from syncd.cli.reference import ENVIRONMENT, FILES, SIGNALS
 from syncd.core.errors import ExitCode
 
 DESCRIPTION = """\
@@ -23,12 +25,14 @@ after an attempt whose outcome is unknown, carries the same orderid, and is coun
 
 
 def manual(context: click.Context) -> str:
-    """Write the page of the whole command line.
-
-    Args:
-        context: Of the root command.
-    """
+    """Write the page of the whole command line; the context is the root command's."""
     return "".join(f"{line}\n" for line in _page(context) if line)
+
+
+def reference() -> Mapping[str, Mapping[str, str]]:
+    """Read `manual.toml`: files, environment and signals of every command."""
+    text = (files("syncd.cli") / "manual.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
 
 
 def _page(context: click.Context) -> Iterator[str]:
@@ -49,9 +53,8 @@ def _page(context: click.Context) -> Iterator[str]:
         yield f".SS {_plain(section)}"
         for command in commands:
             yield from _verb(command, context)
-    yield from _list("FILES", FILES, "I")
-    yield from _list("ENVIRONMENT", ENVIRONMENT, "B")
-    yield from _list("SIGNALS", SIGNALS, "B")
+    for heading, entries in reference().items():
+        yield from _list(heading.upper(), entries, "I" if heading == "files" else "B")
     codes = {str(int(code)): code.meaning for code in ExitCode}
     yield from _list("EXIT STATUS", codes, "B")
     yield from (
@@ -65,9 +68,8 @@ def _page(context: click.Context) -> Iterator[str]:
 def _today() -> date:
     """Return the page's date; that of the sources where a build sets it."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    return (
-        datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
-    ).date()
+    now = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return now.date()
 
 
 def _verb(command: click.Command, parent: click.Context) -> Iterator[str]:
@@ -129,3 +131,39 @@ def _plain(text: str) -> str:
     text = text.replace("'", r"\(aq").replace("^", r"\(ha").replace("~", r"\(ti")
     text = text.replace("\u2026", "...").replace('"', r"\(dq")
     return re.sub(r"^\.", r"\&.", text, flags=re.MULTILINE)
+
+
+SHELLS = ("bash", "zsh", "fish")
+_COMPLETE_VARIABLE = "_SYNCD_COMPLETE"
+"""The variable that click reads when the program is called syncd."""
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(context: click.Context, *, shell: str) -> None:
+    """Print a shell's completion script for syncd's commands and options.
+
+    Source it in the shell's start-up file, or save it in the shell's completion
+    directory.
+
+    \b
+    Examples: source <(syncd completion bash)
+              syncd completion fish > syncd.fish
+    """  # noqa: D301  # click's mark for "do not rewrap"
+    kind = get_completion_class(shell)
+    assert kind is not None  # noqa: S101  # click has all three
+    root = context.find_root().command
+    click.echo(kind(root, {}, "syncd", _COMPLETE_VARIABLE).source())
+
+
+@click.command()
+@click.pass_context
+def man(context: click.Context) -> None:
+    """Print the manual page, syncd(1).
+
+    \b
+    Examples: syncd man | man -l -
+              syncd man > /usr/local/share/man/man1/syncd.1
+    """  # noqa: D301  # click's mark for "do not rewrap"
+    click.echo(manual(context.find_root()), nl=False)

@@ -1,9 +1,13 @@
 """Options that the commands share; light, since the root has one of them too."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import click
+
+T = TypeVar("T")
 
 DEFAULT_PATH = Path("/etc/syncd/syncd.toml")
 
@@ -26,7 +30,27 @@ config_option = _config_option(callback=_chosen)
 config_option_before = _config_option(envvar="SYNCD_CONFIG")
 """The same before the command; None when it is not given."""
 
-
 as_json_option = click.option(
     "--json", "as_text", is_flag=True, help="JSON, for scripts."
 )
+
+
+def options_of(kind: type[T], given: Mapping[str, object]) -> T:
+    """Make a command's options of what click read, by name."""
+    return kind(**given)
+
+
+def checked_reason(reason: str | None, *, resend: bool) -> str | None:
+    """Return the reason for sending orders again; None when they are not.
+
+    Raises:
+        click.UsageError: --resend without --reason, or the other way round.
+    """
+    reason = (reason or "").strip()
+    if resend and not reason:
+        raise click.UsageError(
+            'Give the reason for sending again: --resend --reason "wrong SKUs".'
+        )
+    if reason and not resend:
+        raise click.UsageError("--reason needs --resend.")
+    return reason or None

@@ -3,16 +3,14 @@
 import click
 
 from syncd.capture.identity import identity_guard
-from syncd.cli.context import changing, configured, print_json
+from syncd.cli.context import OpenFeed, configured, open_feed, print_json
 from syncd.cli.option import as_json_option
-from syncd.cli.prose import print_lines
+from syncd.cli.output import print_lines
 from syncd.config.settings import Settings
 from syncd.core.health_inputs import Pause
 from syncd.delivery.circuit_breaker import CircuitBreaker
-from syncd.ledger.feed import FeedStore
 from syncd.ledger.pauses import PauseStore, What
 from syncd.ledger.stats import read_stats
-from syncd.source.connections import Connections
 
 _MEANS = {
     "sending": "batches in flight are finished, then none is sent; capture continues",
@@ -27,12 +25,9 @@ def _chosen(what: str) -> list[What]:
 
 
 sending_option = click.option(
-    "--sending",
-    "what",
-    flag_value="sending",
-    default="sending",
+    "--sending", "what", flag_value="sending", default="sending",
     help="Sending (the default).",
-)
+)  # fmt: skip
 capture_option = click.option(
     "--capture", "what", flag_value="capture", help="Capture."
 )
@@ -53,9 +48,8 @@ def pause(settings: Settings, *, what: str, reason: str | None, as_text: bool) -
 
     Example: syncd pause --reason "campaign is being changed"
     """
-    with changing(settings) as connections:
-        feed = FeedStore(connections, settings.feed).get()
-        pauses = PauseStore(connections.ledger, feed.feed_id)
+    with open_feed(settings, changes=True) as on:
+        pauses = PauseStore(on.database, on.feed_id)
         made = [pauses.begin(one, reason) for one in _chosen(what)]
     if as_text:
         print_json({p.what: {"since": p.since, "reason": p.why} for p, _ in made})
@@ -85,16 +79,12 @@ def resume(settings: Settings, *, what: str, as_text: bool) -> None:
 
     Example: syncd resume --all
     """
-    with changing(settings) as connections:
-        feed = FeedStore(connections, settings.feed).get()
-        identity_guard(settings, connections, feed).refuse_held()
-        facts: dict[str, dict[str, object]] = {
-            str(one): _resume(connections, feed.feed_id, one) for one in _chosen(what)
-        }
-        still = read_stats(connections.ledger, feed.feed_id).pauses
+    with open_feed(settings, changes=True) as on:
+        identity_guard(settings, on.connections, on.feed).refuse_held()
+        facts = {str(one): _resume(on, one) for one in _chosen(what)}
+        still = read_stats(on.database, on.feed_id).pauses
     if as_text:
-        shown: dict[str, object] = {**facts, "still_paused": [p.what for p in still]}
-        print_json(shown)
+        print_json({**facts, "still_paused": [p.what for p in still]})
         return
     for one, fact in facts.items():
         print_lines(_resumed_line(one, fact))
@@ -105,12 +95,12 @@ def resume(settings: Settings, *, what: str, as_text: bool) -> None:
         )
 
 
-def _resume(connections: Connections, feed_id: int, what: What) -> dict[str, object]:
+def _resume(on: OpenFeed, what: What) -> dict[str, object]:
     """Lift a pause; with that of sending, release the endpoint as well."""
-    since = PauseStore(connections.ledger, feed_id).end(what)
+    since = PauseStore(on.database, on.feed_id).end(what)
     if what == "capture":
         return {"paused_since": since}
-    released = CircuitBreaker(connections.ledger, feed_id).release()
+    released = CircuitBreaker(on.database, on.feed_id).release()
     return {"paused_since": since, "released": released}
 
 
@@ -120,8 +110,5 @@ def _resumed_line(what: str, fact: dict[str, object]) -> str:
     done += ["syncd tries the API again at once"] if released else []
     if done:
         return f"{what} continues: {', and '.join(done)}"
-    return (
-        f"{what} was neither paused nor held"
-        if what == "sending"
-        else (f"{what} was not paused")
-    )
+    was = "neither paused nor held" if what == "sending" else "not paused"
+    return f"{what} was {was}"

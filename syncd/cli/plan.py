@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from syncd.backfill.plan import Plan
-from syncd.cli.prose import print_line
+from syncd.cli.output import print_line
 from syncd.core.intervals import Interval, bars, unit
 
 WIDEST_BAR = 40

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import click
 
@@ -12,8 +12,9 @@ from syncd.backfill.plan import Plan, Planner, Purpose, Request
 from syncd.backfill.store import BackfillStore
 from syncd.capture.unreadable import Exclusion, UnreadableOrders
 from syncd.cli.context import changing, print_json
+from syncd.cli.option import checked_reason, options_of
+from syncd.cli.output import print_lines
 from syncd.cli.plan import show
-from syncd.cli.prose import print_lines
 from syncd.config.settings import Settings
 from syncd.core.health_inputs import InstanceInfo
 from syncd.core.intervals import Interval
@@ -40,34 +41,15 @@ class BackfillOptions:
     resend: bool = False
     reason: str | None = None
 
-    @classmethod
-    def of(cls, options: Mapping[str, object]) -> Self:
-        """Take them from what click read; adopting has fewer of them."""
-        reason = options.get("reason")
-        return cls(
-            yes=bool(options["yes"]),
-            dry_run=bool(options["dry_run"]),
-            as_text=bool(options["as_text"]),
-            with_profile=bool(options.get("with_profile")),
-            resend=bool(options.get("resend")),
-            reason=None if reason is None else str(reason),
-        )
-
     def request(self, span: Interval) -> Request:
         """Make the request for a range.
 
         Raises:
             click.UsageError: A resending without its reason, or the other way round.
         """
-        reason = (self.reason or "").strip()
-        if self.resend and not reason:
-            raise click.UsageError(
-                'Give the reason for sending again: --resend --reason "wrong SKUs".'
-            )
-        if reason and not self.resend:
-            raise click.UsageError("--reason needs --resend.")
+        reason = checked_reason(self.reason, resend=self.resend)
         purpose: Purpose = "resend" if self.resend else "send"
-        return Request(span, purpose, self.with_profile, reason or None)
+        return Request(span, purpose, self.with_profile, reason)
 
 
 def asking_options(command: C) -> C:
@@ -105,7 +87,7 @@ class Opened:
 def ask(
     settings: Settings,
     bounds: Callable[[datetime], Interval],
-    options: BackfillOptions,
+    given: Mapping[str, object],
     *,
     adopts: bool = False,
 ) -> Opened | None:
@@ -114,9 +96,10 @@ def ask(
     Args:
         settings: The configuration.
         bounds: Makes the range from the time up to which orders are past ones.
-        options: The options given.
+        given: `BackfillOptions` by name.
         adopts: Mark the orders as delivered instead of sending them.
     """
+    options = options_of(BackfillOptions, given)
     with changing(settings) as connections:
         asking = _Asking(settings, connections, bounds, options, adopts=adopts)
         feeds = FeedStore(connections, settings.feed)
@@ -136,7 +119,8 @@ def ask(
             opened = Opened(plan, asking.store(feed).open(plan))
         is_served = feed is not None and _is_served(connections, feed)
     if options.as_text:
-        _print_json(plan, opened, settings.backfill.rate)
+        number = opened.backfill if opened else None
+        print_json(_facts(plan, settings.backfill.rate) | {"backfill": number})
     elif opened:
         _print_opened(opened.backfill, is_served=is_served)
     return opened
@@ -148,11 +132,6 @@ def _is_served(connections: Connections, feed: Feed) -> bool:
         InstanceInfo, query("presence"), feed=feed.feed_id
     )
     return any(daemon.is_alive for daemon in daemons)
-
-
-def _print_json(plan: Plan, opened: Opened | None, rate: float | None) -> None:
-    facts = _facts(plan, rate) | {"backfill": opened.backfill if opened else None}
-    print_json(facts)
 
 
 def _print_opened(number: int, *, is_served: bool) -> None:

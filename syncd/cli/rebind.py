@@ -1,4 +1,4 @@
-"""Known orders under new keys: match first, then rebind the ledger."""
+"""`syncd rebind-keys`: match known orders with their new keys, rebind the ledger."""
 
 import json
 from collections.abc import Iterator
@@ -11,13 +11,11 @@ from rich.progress import Progress, TaskID, TextColumn
 
 from syncd.capture.identity import identity_guard
 from syncd.capture.listen.outbox import Outbox
-from syncd.cli.context import changing, configured
+from syncd.cli.context import configured, open_feed
 from syncd.cli.option import as_json_option
 from syncd.config.settings import Settings
-from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import Feed, FeedStore
 from syncd.ledger.rebinding import KeyRebinding, OnProgress, Rebinding, Unmatched
-from syncd.source.connections import Connections, source_on
+from syncd.source.connections import Connections
 
 
 @click.command("rebind-keys")
@@ -48,9 +46,10 @@ def rebind_keys(
     Example: syncd rebind-keys --dry-run
              syncd rebind-keys
     """  # noqa: D301  # click's mark for "do not rewrap"
-    with changing(settings) as connections:
-        feed = FeedStore(connections, settings.feed).get()
-        rebinding = _rebinding(settings, connections, feed)
+    with open_feed(settings, changes=True) as on:
+        guard = identity_guard(settings, on.connections, on.feed)
+        size = settings.squeezely.orders_per_batch
+        rebinding = KeyRebinding(on.source, on.ledger, guard, size=size)
         if not (dry_run or yes or as_text):
             with _progress() as on_progress:
                 planned = rebinding.plan(on_progress)
@@ -61,7 +60,7 @@ def rebind_keys(
                 done = rebinding.plan(on_progress)
             else:
                 done = rebinding.rebind(unmatched, on_progress)
-                _empty_outbox(settings, connections)
+                _empty_outbox(settings, on.connections)
     if as_text:
         click.echo(json.dumps(asdict(done)))
         return
@@ -76,17 +75,6 @@ def _print_next(settings: Settings) -> None:
     if settings.source.capture != "poll":
         option = f"--{settings.source.capture} TABLE:KEYCOLUMN"
         click.echo(f"next: syncd install {option}, with the column of the new key")
-
-
-def _rebinding(
-    settings: Settings, connections: Connections, feed: Feed
-) -> KeyRebinding:
-    return KeyRebinding(
-        source_on(settings, connections),
-        Ledger(connections.ledger, feed.feed_id),
-        identity_guard(settings, connections, feed),
-        size=settings.squeezely.orders_per_batch,
-    )
 
 
 def _empty_outbox(settings: Settings, connections: Connections) -> None:

@@ -1,4 +1,4 @@
-"""Accounting for every confirmed order of a range, in one sentence to sign."""
+"""`syncd reconcile`: every confirmed order of a range, in one sentence to sign."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -10,10 +10,9 @@ from rich.progress import Progress
 from syncd.capture.reconciliation import Reconciliation
 from syncd.capture.reconciliation_run import ReconciliationResult, ReconciliationRun
 from syncd.capture.unreadable import Exclusion, UnreadableOrders
-from syncd.cli.context import configured, connected, print_json
-from syncd.cli.moment import read_moment
+from syncd.cli.context import configured, connected, print_json, read_moment
 from syncd.cli.option import as_json_option
-from syncd.cli.prose import print_lines
+from syncd.cli.output import print_lines
 from syncd.config.settings import Settings
 from syncd.core.errors import ExitCode
 from syncd.daemon.reconciliation_job import report_missing

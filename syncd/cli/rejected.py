@@ -1,30 +1,32 @@
 """Orders that were set aside: list them, try them again, or give them up."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import NamedTuple
 
 import click
 
-from syncd.cli.context import configured, print_json
-from syncd.cli.listing import MOST_LISTED, show
+from syncd.cli.context import OpenFeed, configured, open_feed, print_json
 from syncd.cli.option import as_json_option
 from syncd.cli.order_commands import (
     all_option,
     ask_to_give_up,
     discard_waiting,
     end,
+    keys_of,
     need_a_choice,
-    order_commands,
     orders_argument,
     reason_option,
     yes_option,
 )
-from syncd.cli.prose import print_lines
+from syncd.cli.output import MOST_LISTED, print_lines, show
 from syncd.config.settings import Settings
 from syncd.core.command_errors import OrderUnknownError
-from syncd.diagnostics.ledger_entry import LedgerEntry
-from syncd.diagnostics.order_history import OrderHistory, read_history
+from syncd.core.errors import SyncdError
+from syncd.delivery.rendering import rules_of
+from syncd.diagnostics.order_history import LedgerEntry, OrderHistory, read_history
+from syncd.ledger.mended import MendedOrders, Rejected
 from syncd.postgres.statements import query
 
 
@@ -58,17 +60,17 @@ def rejected_list(
     Example: syncd rejected list --reason email
     """
     listed = query("suspected") if which == "suspected" else query("rejected")
-    with order_commands(settings) as commands:
-        rows = commands.ledger.rows(
+    with open_feed(settings, changes=True) as on:
+        rows = on.database.rows(
             _SetAside,
             listed,
-            feed=commands.feed.feed_id,
+            feed=on.feed_id,
             states=[which],
             reason=reason,
             limit=MOST_LISTED,
         )
         is_open = which == "rejected"
-        now = commands.now([row.order_key for row in rows]) if is_open else {}
+        now = _now(on, [row.order_key for row in rows]) if is_open else {}
     shown = [(*row, now.get(row.order_key)) for row in rows]
     show(shown, (*_SetAside._fields, "now"), as_text=as_text)
 
@@ -83,6 +85,28 @@ class _SetAside(NamedTuple):
     confirmed_at: datetime
 
 
+def _mended(on: OpenFeed) -> MendedOrders:
+    size = on.settings.squeezely.orders_per_batch
+    return MendedOrders(on.source, on.ledger, rules_of(on.settings), size=size)
+
+
+def _now(on: OpenFeed, keys: Sequence[str]) -> dict[str, str]:
+    """Return what would become of rejected orders now; empty if that is unknown."""
+    mended = _mended(on)
+    orders = mended.rejected(keys, len(keys))
+    try:
+        faults = mended.faults(orders)
+    except SyncdError:
+        return {}
+    return {o.order_key: _fate(o, faults[o.order_key]) for o in orders}
+
+
+def _fate(order: Rejected, fault: str | None) -> str:
+    if fault is not None:
+        return f"still refused: {fault}"
+    return "the API refused it" if order.rejected_by == "api" else "could be sent now"
+
+
 @rejected.command("show")
 @configured
 @click.argument("order")
@@ -92,8 +116,8 @@ def rejected_show(settings: Settings, *, order: str, as_text: bool) -> None:
 
     Example: syncd rejected show 1042
     """
-    with order_commands(settings) as commands:
-        history = read_history(commands.ledger, commands.source, commands.feed, order)
+    with open_feed(settings, changes=True) as on:
+        history = read_history(on.database, on.source, on.feed, order)
     if history is None or history.standing is None or history.standing.state is None:
         raise OrderUnknownError(
             f"the order {order!r} is not set aside",
@@ -142,20 +166,19 @@ def rejected_retry(
     """
     need_a_choice(orders, everything, reason, mended)
     states = ["rejected", *(["withdrawn", "discarded"] if orders else [])]
-    with order_commands(settings) as commands:
+    with open_feed(settings, changes=True) as on:
         if mended:
-            listed = commands.mended.rejected(
-                [*commands.keys(orders)] if orders else None, MOST_LISTED
-            )
-            orders = tuple(commands.mended.sendable(listed))
+            named = keys_of(on, orders) if orders else None
+            found = _mended(on)
+            orders = tuple(found.sendable(found.rejected(named, MOST_LISTED)))
             if not orders:
                 end(0, "are pending again", "rejected", (), as_text=as_text)
-        count = commands.ledger.value(
+        count = on.database.value(
             int,
             query("retry_rejected"),
-            feed=commands.feed.feed_id,
+            feed=on.feed_id,
             states=states,
-            orders=commands.keys(orders),
+            orders=keys_of(on, orders),
             all=not orders,
             reason=reason,
             size=settings.squeezely.orders_per_batch,
@@ -188,15 +211,15 @@ def rejected_discard(
     """
     need_a_choice(orders, everything, reason)
     ask_to_give_up(yes=yes)
-    with order_commands(settings) as commands:
-        keys = commands.keys(orders)
-        count = commands.ledger.run(
+    with open_feed(settings, changes=True) as on:
+        keys = keys_of(on, orders)
+        count = on.database.run(
             query("discard_rejected"),
-            feed=commands.feed.feed_id,
+            feed=on.feed_id,
             states=["rejected"],
             orders=keys,
             all=not orders,
             reason=reason,
         )
-        count += discard_waiting(commands, keys)
+        count += discard_waiting(on, keys)
     end(count, "were given up", "rejected", orders, as_text=as_text)

@@ -1,19 +1,22 @@
-"""The report: a period as one HTML page."""
+"""`syncd report`: a period as one HTML page, or its figures for scripts."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
-from syncd.cli.context import configured, connected, print_json
-from syncd.cli.moment import read_moment
+from syncd.cli.context import configured, connected, print_json, read_moment
 from syncd.cli.option import as_json_option
 from syncd.config.settings import Settings
+from syncd.core.command_errors import FileUnwritableError
 from syncd.core.health import assess
 from syncd.delivery.rendering import rules_of
-from syncd.diagnostics.report.file import whole
 from syncd.diagnostics.report.report import STEPS, Asked, Report, read_report
 from syncd.diagnostics.status.facts import StatusReader
 from syncd.ledger.feed import FeedStore
@@ -56,7 +59,7 @@ def report(
     else:
         from syncd.diagnostics.report.page import page  # noqa: PLC0415  # spares other verbs jinja2
 
-        with whole(out) as file:
+        with _whole(out) as file:
             made = _read(settings, asked)
             file.write(page(made))
     if as_text:
@@ -87,3 +90,31 @@ def _read(settings: Settings, asked: Asked) -> Report:
         return read_report(
             connections.ledger, feed, asked, health, lambda: progress.advance(task)
         )
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[TextIO]:
+    """Write a file beside its place, and put it there once it is whole.
+
+    What was there before stays until then, and stays when anything fails.
+
+    Raises:
+        FileUnwritableError: The folder is missing or takes no file.
+    """
+    part = path.parent / f".{path.name}.{os.getpid()}.part"
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(0, "is a folder")
+        with part.open("x", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise FileUnwritableError(
+            f"{path}: {(error.strerror or str(error)).lower()}",
+            "Name a file in a folder that you may write, with --out.",
+        ) from error
+    finally:
+        with suppress(OSError):
+            part.unlink()

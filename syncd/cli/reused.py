@@ -2,20 +2,19 @@
 
 import click
 
-from syncd.cli.context import changing, configured
-from syncd.cli.listing import show
+from syncd.cli.context import OpenFeed, configured, open_feed
 from syncd.cli.option import as_json_option
-from syncd.cli.prose import print_lines
+from syncd.cli.order_commands import (
+    all_option,
+    need_a_choice,
+    orders_argument,
+    yes_option,
+)
+from syncd.cli.output import print_lines, show
 from syncd.config.settings import Settings
 from syncd.core.command_errors import OrderUnknownError
-from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import FeedStore
 from syncd.ledger.reused_keys import ReusedKey, ReusedKeys
-from syncd.source.connections import Connections, source_on
 
-orders_argument = click.argument("orders", nargs=-1)
-all_option = click.option("--all", "everything", is_flag=True, help="All of them.")
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Only list them; change nothing."
 )
@@ -38,8 +37,8 @@ def reused_list(settings: Settings, *, as_text: bool) -> None:
 
     Example: syncd reused list
     """
-    with changing(settings) as connections:
-        found = _keys(settings, connections).noted()
+    with open_feed(settings, changes=True) as on:
+        found = _keys(on).noted()
     names = ("order_key", "known_at", "known_as", "listed_at", "listed_as")
     rows = [(r.key, r.known_at, r.known_as, r.listed_at, r.listed_as) for r in found]
     show(rows, names, as_text=as_text)
@@ -63,15 +62,13 @@ def reused_send(
 
     Example: syncd reused send --all --dry-run
     """
-    with changing(settings) as connections:
-        found = _chosen(settings, connections, orders, everything=everything)
+    need_a_choice(orders, everything)
+    with open_feed(settings, changes=True) as on:
+        found = _noted(_keys(on), None if everything else orders)
         if _is_agreed("Send", found, dry_run=dry_run, yes=yes):
-            feed = FeedStore(connections, settings.feed).get()
-            count = Ledger(connections.ledger, feed.feed_id).replace_reused(
-                source_on(settings, connections).of_keys([r.key for r in found]),
-                [r.key for r in found],
-                size=settings.squeezely.orders_per_batch,
-            )
+            keys, size = [r.key for r in found], settings.squeezely.orders_per_batch
+            listed = on.source.of_keys(keys)
+            count = on.ledger.replace_reused(listed, keys, size=size)
             click.echo(f"{count} orders are pending")
 
 
@@ -93,30 +90,20 @@ def reused_keep(
 
     Example: syncd reused keep 1042
     """
-    with changing(settings) as connections:
-        found = _chosen(settings, connections, orders, everything=everything)
+    need_a_choice(orders, everything)
+    with open_feed(settings, changes=True) as on:
+        found = _noted(_keys(on), None if everything else orders)
         if _is_agreed("Keep", found, dry_run=dry_run, yes=yes):
-            count = _keys(settings, connections).keep([r.key for r in found])
+            count = _keys(on).keep([r.key for r in found])
             click.echo(f"{count} orders are known with their new time and number")
 
 
-def _keys(settings: Settings, connections: Connections) -> ReusedKeys:
-    feed = FeedStore(connections, settings.feed).get()
-    source = source_on(settings, connections)
-    return ReusedKeys(source, connections.ledger, feed.feed_id)
+def _keys(on: OpenFeed) -> ReusedKeys:
+    return ReusedKeys(on.source, on.database, on.feed_id)
 
 
-def _chosen(
-    settings: Settings,
-    connections: Connections,
-    orders: tuple[str, ...],
-    *,
-    everything: bool,
-) -> list[ReusedKey]:
-    if not (orders or everything):
-        raise click.UsageError("Name orders, or --all.")
-    keys = _keys(settings, connections)
-    found = keys.noted(None if everything else orders)
+def _noted(keys: ReusedKeys, orders: tuple[str, ...] | None) -> list[ReusedKey]:
+    found = keys.noted(orders)
     if not found:
         raise OrderUnknownError(
             "no such key is known to have been reused",

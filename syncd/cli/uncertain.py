@@ -1,27 +1,28 @@
 """Orders that may have arrived, and wait for a person's decision."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import click
 
-from syncd.cli.context import configured
-from syncd.cli.listing import MOST_LISTED, Row, show
+from syncd.cli.context import configured, open_feed
 from syncd.cli.option import as_json_option
 from syncd.cli.order_commands import (
-    OrderCommands,
     all_option,
     ask_to_give_up,
     discard_waiting,
     end,
+    keys_of,
     need_a_choice,
-    order_commands,
     orders_argument,
     yes_option,
 )
+from syncd.cli.output import MOST_LISTED, show
 from syncd.config.settings import Settings
+from syncd.core.errors import UNREADABLE
 from syncd.postgres.statements import query
+from syncd.source.orders import Source
 
 
 @click.group()
@@ -40,19 +41,16 @@ def uncertain_list(settings: Settings, *, as_text: bool) -> None:
 
     Example: syncd uncertain list
     """
-    with order_commands(settings) as commands:
-        held = commands.ledger.rows(
-            _Held, query("held"), feed=commands.feed.feed_id, limit=MOST_LISTED
+    with open_feed(settings, changes=True) as on:
+        held = on.database.rows(
+            _Held, query("held"), feed=on.feed_id, limit=MOST_LISTED
         )
-        numbers = commands.numbers([order.order_key for order in held])
-    listed = [order.with_number(numbers.get(order.order_key)) for order in held]
-    names = ("order_key", "orderid", "confirmed_at", "batch", "attempt",
-             "attempted_at", "reason")  # fmt: skip
-    show(listed, names, as_text=as_text)
+        numbers = _numbers(on.source, [order.order_key for order in held])
+    listed = [(order[0], numbers.get(order.order_key), *order[1:]) for order in held]
+    show(listed, ("order_key", "orderid", *_Held._fields[1:]), as_text=as_text)
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(NamedTuple):
     """An order that waits for a person, with the attempt that it waits for."""
 
     order_key: str
@@ -62,9 +60,14 @@ class _Held:
     attempted_at: datetime | None
     reason: str | None
 
-    def with_number(self, orderid: str | None) -> Row:
-        return (self.order_key, orderid, self.confirmed_at, self.batch, self.attempt,
-                self.attempted_at, self.reason)  # fmt: skip
+
+def _numbers(source: Source, keys: Sequence[str]) -> dict[str, str]:
+    """Read the public numbers of orders; none when one of them cannot be read."""
+    try:
+        rows = source.read(keys)
+    except UNREADABLE:
+        return {}
+    return {key: str(row["orderid"]) for key, row in rows.items()}
 
 
 @uncertain.command("resend")
@@ -80,9 +83,10 @@ def uncertain_resend(
     Example: syncd uncertain resend 1042
     """
     need_a_choice(orders, everything)
-    count = _decide(
-        settings, orders, lambda d, o: d.ledger.value(int, query("resend_held"), **o)
-    )
+    with open_feed(settings, changes=True) as on:
+        chosen = {"orders": keys_of(on, orders), "all": not orders}
+        resend = query("resend_held")
+        count = on.database.value(int, resend, feed=on.feed_id, **chosen)
     end(count, "are pending again", "uncertain", orders, as_text=as_text)
 
 
@@ -108,19 +112,8 @@ def uncertain_discard(
     """
     need_a_choice(orders, everything)
     ask_to_give_up(yes=yes)
-    with order_commands(settings) as commands:
-        keys = commands.keys(orders)
-        chosen = {"feed": commands.feed.feed_id, "orders": keys, "all": not orders}
-        count = commands.ledger.value(int, query("discard_held"), **chosen)
-        count += discard_waiting(commands, keys)
+    with open_feed(settings, changes=True) as on:
+        keys, discard = keys_of(on, orders), query("discard_held")
+        chosen = {"feed": on.feed_id, "orders": keys, "all": not orders}
+        count = on.database.value(int, discard, **chosen) + discard_waiting(on, keys)
     end(count, "were given up", "uncertain", orders, as_text=as_text)
-
-
-def _decide(
-    settings: Settings,
-    orders: tuple[str, ...],
-    act: Callable[[OrderCommands, dict[str, object]], int],
-) -> int:
-    with order_commands(settings) as commands:
-        chosen = {"orders": commands.keys(orders), "all": not orders}
-        return act(commands, {"feed": commands.feed.feed_id, **chosen})

@@ -1,4 +1,4 @@
-"""Taking the ledger out, with triggers, slot and publication."""
+"""`syncd uninstall`: drop the ledger, with triggers, slot and publication."""
 
 import os
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from contextlib import closing
 import click
 
 from syncd.cli.context import configured
-from syncd.cli.sql_scripts import connect_owners, print_apart, print_scripts
+from syncd.cli.install import LEDGER, SOURCE, connect_owners, print_apart, print_scripts
 from syncd.config.settings import Settings
 from syncd.setup.install.leftovers import file_names, remove_leftovers
 from syncd.setup.install.removal import (
@@ -63,14 +63,15 @@ def uninstall_command(  # noqa: PLR0913  # the command's options
     feed = settings.feed
     with closing(connect_owners(settings, owner, ledger_owner)) as owners:
         if only_print:
-            _print_removal(
-                owners, feed, every=all_feeds, listen=only_listen, wal=only_wal
-            )
+            kinds = {"listen": only_listen, "wal": only_wal}
+            _print_removal(owners, feed, every=all_feeds, **kinds)
             return
         if everything:
             _ask(owners, feed, every=all_feeds, yes=yes, running=while_running)
         if not only_listen:
-            _drop_following(owners, feed, is_all=only_wal)
+            dropped = unfollow(owners, feed)
+            if dropped or only_wal:
+                click.echo(f"dropped: {', '.join(dropped) or 'nothing, there is none'}")
         if only_listen:
             stop_listening(owners.source, feed)
             click.echo(f"the triggers of feed {feed} are gone")
@@ -80,13 +81,6 @@ def uninstall_command(  # noqa: PLR0913  # the command's options
         gone = uninstall(owners, feed, every=all_feeds)
         click.echo(_gone(gone, feed))
     _clear_state(settings, [feed, *(each.feed for each in gone.gone)])
-
-
-def _drop_following(owners: Connections, feed: str, *, is_all: bool) -> None:
-    """Drop slot and publication; print that there are none if that is all there is."""
-    dropped = unfollow(owners, feed)
-    if dropped or is_all:
-        click.echo(f"dropped: {', '.join(dropped) or 'nothing, there is none'}")
 
 
 def _clear_state(settings: Settings, feeds: Sequence[str]) -> None:
@@ -134,14 +128,11 @@ def _print_removal(
 ) -> None:
     """Print what a DBA would run instead."""
     if listen:
-        print_scripts([outbox_removal(feed)])
+        print_scripts({"": [outbox_removal(feed)]})
     if not (listen or wal):
         with pinned_both(owners):
             found = removal(owners, feed, every=every)
-        if owners.is_one:
-            print_scripts([*found.source, *found.ledger])
-        else:
-            print_scripts(found.source, "the order database")
-            print_scripts(found.ledger, "the ledger's database")
+        databases = {SOURCE: found.source, LEDGER: found.ledger}
+        print_scripts(databases, is_one=owners.is_one)
     if not listen:
         print_apart(unfollowing(feed))

@@ -1,15 +1,15 @@
-"""Verifying the account, along the vendor's own check list."""
+"""`syncd verify`: which payload the account accepts, along the vendor's check list."""
 
-import json
+import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 import click
 
-from syncd.cli.context import configured_with_key, connected
+from syncd.cli.context import changing, configured_with_key, connected, print_json
 from syncd.cli.option import as_json_option
-from syncd.cli.unknown_answers import explain
 from syncd.config.settings import Settings
 from syncd.core.errors import ExitCode
 from syncd.core.field_value import is_email
@@ -27,6 +27,8 @@ In Squeezely (Spotler Activate), to see them:
   3. Wait until its status is "Live", then Inspect (under the three dots).
   4. Click on an event's id: "Created at" is the time of the test, and one of
      "Api inserted" and "Api verified" says yes."""
+
+_QUESTION = "What does it mean: all events were taken (success), or none (refusal)?"
 
 
 @click.command()
@@ -65,7 +67,7 @@ def verify(  # noqa: PLR0913  # the command's options
     if email is None and seen:
         _keep_what_was_seen(settings)
         return
-    if email is None and explain(settings, means, as_text=as_text):
+    if email is None and _explain_answers(settings, means, as_text=as_text):
         return
     if email is None or not is_email(email):
         raise click.BadParameter("an email address is needed", param_hint="--email")
@@ -151,7 +153,7 @@ def _print_json(
         "trials": [_trial(each) for each in trials],
         "verified": asdict(replace(verified, at=None)) if verified else None,
     }
-    click.echo(json.dumps(document, indent=2))
+    print_json(document)
 
 
 def _print_next(
@@ -198,3 +200,51 @@ def _keep_what_was_seen(settings: Settings) -> None:
         proven = replace(verified, accepts_lists=True, evidence="person")
         save(connections.ledger, settings, proven)
     click.echo("kept: the account accepts whole lists")
+
+
+def _explain_answers(settings: Settings, means: str | None, *, as_text: bool) -> bool:
+    """Show the unknown answers, store what they mean; return whether there were any."""
+    with changing(settings) as connections:
+        answers = Answers(connections.ledger, settings)
+        unexplained = answers.unexplained()
+        if not unexplained and means is None:
+            return False
+        if not unexplained:
+            click.echo("syncd: no answer waits to be explained", err=True)
+            raise click.exceptions.Exit(ExitCode.FAILED)
+        if means is not None and len(unexplained) > 1:
+            raise _too_many(unexplained)
+        feed = FeedStore(connections, settings.feed).find()
+        feed_id = feed.feed_id if feed else None
+        explained = []
+        for shape, example, seen_at in unexplained:
+            if not as_text:
+                click.echo(f"seen first at {seen_at}: {example}\n  its shape: {shape}")
+            meaning = means or _ask_meaning(as_text=as_text)
+            kind = Meaning(meaning)
+            delivered, pending = answers.record_meaning(shape, kind, feed_id)
+            explained.append({"shape": shape, "answer": example, "means": meaning,
+                         "delivered": delivered, "pending": pending})  # fmt: skip
+            if not as_text:
+                click.echo(f"kept: such an answer means {meaning}")
+                click.echo(f"{delivered} orders are delivered, {pending} pending again")
+    if as_text:
+        print_json(explained)
+    return True
+
+
+def _too_many(unexplained: Sequence[tuple[str, str, datetime]]) -> click.UsageError:
+    """List the answers: one meaning for all of them could make a failure a success."""
+    listed = "\n".join(f"  {example}" for _, example, _ in unexplained)
+    return click.UsageError(
+        f"{len(unexplained)} answers wait, each may mean something else:\n{listed}\n"
+        "Run `syncd verify` on a terminal: it asks for each."
+    )
+
+
+def _ask_meaning(*, as_text: bool) -> str:
+    if as_text or not sys.stdin.isatty():
+        click.echo("Give it with --means success or --means refusal.", err=True)
+        raise click.exceptions.Exit(ExitCode.FAILED)
+    choice = click.Choice([meaning.value for meaning in Meaning])
+    return str(click.prompt(_QUESTION, type=choice))

@@ -12,11 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from syncd.cli.check import print_finding
-from syncd.cli.detection_report import detected, print_detection
 from syncd.cli.install import role_for
 from syncd.cli.option import as_json_option, config_option
-from syncd.cli.prose import print_line
-from syncd.cli.trial_report import document, print_trial
+from syncd.cli.output import line_console, print_line
+from syncd.cli.view_reports import detected, document, print_detection, print_trial
 from syncd.config.configuration import load
 from syncd.config.dsn import dsn_fault
 from syncd.config.settings import Settings, SqueezelySettings
@@ -36,8 +35,6 @@ from syncd.setup.views import (
 )
 
 P = ParamSpec("P")
-
-_ENDLESS = 1_000_000
 
 
 @click.group()
@@ -90,17 +87,6 @@ def _database(settings: Settings, dsn: str | None) -> Iterator[Database]:
     )
     with closing(opened) as database:
         yield database
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _ENDLESS  # whole lines, for grep
-    return console
-
-
-def _names(settings: Settings) -> ViewNames:
-    return ViewNames.of(settings)
 
 
 def _schema(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -167,10 +153,8 @@ def views_draft(_: Settings, database: Database, /, *, as_text: bool) -> None:
 
     made = draft(database)
     if made is None:
-        click.echo(
-            "syncd: no table of orders was found (that this role may read)",
-            err=True,
-        )
+        message = "syncd: no table of orders was found (that this role may read)"
+        click.echo(message, err=True)
         raise click.exceptions.Exit(ExitCode.FAILED)
     if as_text:
         click.echo(json.dumps(made.as_json(), indent=2, ensure_ascii=False))
@@ -214,12 +198,12 @@ def views_try(  # the command's options
               syncd views try my-shop.sql --last 5000
     Exit codes: 0 all can be sent, 1 not all, or there are none
     """  # noqa: D301  # click's mark for "do not rewrap"
-    file = read(views, _names(settings), schema)
+    file = read(views, ViewNames.of(settings), schema)
     result = Trial(database, settings).run(file, orders)
     if as_text:
         click.echo(json.dumps(document(result), indent=2, ensure_ascii=False))
     else:
-        print_trial(_console(), settings, result, views)
+        print_trial(line_console(), settings, result, views)
     if not result.is_good:
         raise click.exceptions.Exit(ExitCode.FAILED)
 
@@ -247,9 +231,9 @@ def views_apply(
     """
     reader = role_for(settings, role)
     application = Application(database, settings)
-    names = _names(settings)
+    names = ViewNames.of(settings)
     how = application.run(read(views, names, schema), reader)
-    console = _console()
+    console = line_console()
     print_line(console, f"{names.confirmed} and {names.purchases}: {how}")
     print_line(console, f"grants for {reader}")
     for finding in application.plans():
@@ -278,6 +262,6 @@ def views_detect(settings: Settings, database: Database, /, *, as_text: bool) ->
         document = [detected(each) for each in found]
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        print_detection(_console(), found, detection.tables())
+        print_detection(line_console(), found, detection.tables())
     if not any(each.fits for each in found):
         raise click.exceptions.Exit(ExitCode.FAILED)

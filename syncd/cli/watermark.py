@@ -1,20 +1,19 @@
 """Past orders: the watermark, and what something else delivered before syncd."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import click
 
-from syncd.cli.context import configured, connected, print_json
-from syncd.cli.moment import read_moment
+from syncd.cli.context import configured, open_feed, print_json, read_moment
 from syncd.cli.option import as_json_option
-from syncd.cli.planning import BackfillOptions, ask, asking_options, sending_options
-from syncd.cli.prose import print_lines
+from syncd.cli.output import print_lines
+from syncd.cli.planning import ask, asking_options, sending_options
 from syncd.config.settings import Settings
 from syncd.core.intervals import Interval
 from syncd.core.tally import moment
 from syncd.core.wording import span
 from syncd.diagnostics.status.facts import holders
-from syncd.ledger.feed import FeedStore
 from syncd.ledger.stats import read_stats
 from syncd.log import log
 
@@ -32,10 +31,9 @@ def watermark_show(settings: Settings, *, as_text: bool) -> None:
 
     Example: syncd watermark show
     """
-    with connected(settings) as connections:
-        feed = FeedStore(connections, settings.feed).get()
-        stats = read_stats(connections.ledger, feed.feed_id)
-        held_by = holders(settings, connections, stats)
+    with open_feed(settings) as on:
+        stats = read_stats(on.database, on.feed_id)
+        held_by = holders(settings, on.connections, stats)
     paused = next((p for p in stats.pauses if p.what == "capture"), None)
     if as_text:
         facts = {
@@ -69,8 +67,7 @@ def watermark_reset(settings: Settings, /, *, lower: str, **options: object) -> 
 
     Example: syncd watermark reset --to 2026-01-01
     """
-    bounds = span_of(settings, lower, None, "--to")
-    opened = ask(settings, bounds, BackfillOptions.of(options))
+    opened = ask(settings, span_of(settings, lower, None, "--to"), options)
     if opened is None:
         return
     span = opened.plan.request.span
@@ -102,52 +99,33 @@ def mark_delivered(
     Example: syncd mark-delivered --from 2024-01-01 --to 2026-01-01
     """
     bounds = span_of(settings, lower, upper, "--from")
-    ask(settings, bounds, BackfillOptions.of(options), adopts=True)
+    ask(settings, bounds, options, adopts=True)
 
 
 def span_of(
     settings: Settings, lower: str, upper: str | None, option: str
-) -> "_Bounds":
+) -> Callable[[datetime], Interval]:
     """Read a range as it was given; `option` is the name of its lower end.
+
+    Returns:
+        What cuts it, with a note, where orders are past ones; it raises
+        click.BadParameter when nothing is left.
 
     Raises:
         click.BadParameter: A time cannot be read, or is in the future.
     """
     first = read_moment(lower, settings, option)
     last = None if upper is None else read_moment(upper, settings, "--to")
-    return _Bounds(first, last, option, lower)
 
+    def cut(ceiling: datetime) -> Interval:
+        end = min(last or ceiling, ceiling)
+        if last and last > ceiling:
+            note = f"note: only up to the watermark, {moment(ceiling)}: what comes "
+            click.echo(f"{note}after it is captured anyway", err=True)
+        if first >= end:
+            name = "--to" if last and last <= ceiling else "the watermark"
+            message = f"{lower} is not before {name} ({moment(end)}), so the range is "
+            raise click.BadParameter(f"{message}empty", param_hint=option)
+        return Interval(first, end)
 
-class _Bounds:
-    """A range that ends where orders are past ones, at the latest."""
-
-    def __init__(
-        self, lower: datetime, upper: datetime | None, option: str, typed: str
-    ) -> None:
-        self._lower = lower
-        self._upper = upper
-        self._option = option
-        self._typed = typed
-
-    def __call__(self, ceiling: datetime) -> Interval:
-        """Cut the range, with a note.
-
-        Raises:
-            click.BadParameter: Nothing is left of it.
-        """
-        upper = self._upper or ceiling
-        if upper > ceiling:
-            click.echo(
-                f"note: only up to the watermark, {moment(ceiling)}: what comes after "
-                "it is captured anyway",
-                err=True,
-            )
-            upper = ceiling
-        if self._lower >= upper:
-            end = "--to" if self._upper and self._upper <= ceiling else "the watermark"
-            raise click.BadParameter(
-                f"{self._typed} is not before {end} ({moment(upper)}), so the range is "
-                "empty",
-                param_hint=self._option,
-            )
-        return Interval(self._lower, upper)
+    return cut

@@ -14,6 +14,7 @@ from syncd.core.command_errors import OrderUnknownError
 from syncd.core.errors import PermissionDeniedError, ViewError
 from syncd.core.event import Event, render
 from syncd.core.event_diff import (
+    Change,
     Difference,
     FieldPath,
     FingerprintKey,
@@ -130,31 +131,29 @@ class EventDiff:
         asked = [_Asked(key, at, now) for key, at in delivered]
         before = self._render(self._source, asked)
         after = self._render(candidate, asked)
-        found = [
-            difference
-            for order, one, other in zip(asked, before, after, strict=True)
-            if (difference := _between(order.key, one, other)) is not None
-        ]
+        found: list[Difference] = []
+        for order, one, other in zip(asked, before, after, strict=True):
+            changes = compare(one.places or {}, other.places or {})
+            if other.places is not None or one != other:
+                found += _difference(order.key, other, changes)
         return Comparison([order.key for order in asked], found)
 
     def with_sent(self, last: int) -> Comparison:
         """Compare the last orders sent live with what the view makes of them today."""
-        fingerprint_key = FingerprintKey.of(self._settings.api_key.get_secret_value())
+        fingerprints = FingerprintKey.of(self._settings.api_key.get_secret_value())
         view = self._settings.source.purchases_view
         mapping = mapping_of(self._source.database, view)
         kept = self._ledger.rows(
             _Fingerprint, query("fingerprints"), feed=self._feed.feed_id, last=last
         )
-        ours = [each for each in kept if each.key_id == fingerprint_key.key_id]
+        ours = [each for each in kept if each.key_id == fingerprints.key_id]
         asked = [self._asked(each) for each in ours]
-        found = []
+        found: list[Difference] = []
         for each, now in zip(ours, self._render(self._source, asked), strict=True):
-            difference = _since(
-                fingerprint_key, each.order_key, unpack(each.fields), now
-            )
-            if difference is not None:
-                is_same = each.mapping == mapping
-                found.append(replace(difference, same_mapping=is_same))
+            sent, places = unpack(each.fields), now.places or {}
+            changes = against_fingerprints(fingerprints, each.order_key, sent, places)
+            is_same = each.mapping == mapping
+            found += _difference(each.order_key, now, changes, same_mapping=is_same)
         same = all(each.mapping == mapping for each in ours)
         return Comparison([o.key for o in asked], found, len(kept) - len(ours), same)
 
@@ -224,27 +223,15 @@ def _read(
     return {k: row for key in keys for k, row in _read(source, [key]).items()}
 
 
-def _between(key: str, one: _Rendered, other: _Rendered) -> Difference | None:
-    if other.places is None:
-        same = one.places is None and one.fault == other.fault
-        return None if same else _without_event(key, other)
-    if changes := compare(one.places or {}, other.places):
-        return Difference(key, changes)
-    return None
-
-
-def _since(
-    fingerprint_key: FingerprintKey,
+def _difference(
     key: str,
-    sent: Mapping[FieldPath, str],
     now: _Rendered,
-) -> Difference | None:
+    changes: Sequence[Change],
+    *,
+    same_mapping: bool | None = None,
+) -> Iterator[Difference]:
+    """Yield how an order differs; nothing when it does not."""
     if now.places is None:
-        return _without_event(key, now)
-    if changes := against_fingerprints(fingerprint_key, key, sent, now.places):
-        return Difference(key, changes)
-    return None
-
-
-def _without_event(key: str, rendered: _Rendered) -> Difference:
-    return Difference(key, fault=rendered.fault, is_gone=rendered.fault is None)
+        yield Difference(key, (), now.fault, now.fault is None, same_mapping)
+    elif changes:
+        yield Difference(key, changes, same_mapping=same_mapping)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from syncd.core.errors import UNREADABLE, SlowStatementError
-from syncd.diagnostics.ledger_entry import Attempt, LedgerEntry
 from syncd.ledger.feed import Feed
 from syncd.ledger.order_lookup import find_key
 from syncd.ledger.reused_keys import ReusedKey, ReusedKeys
@@ -23,6 +22,90 @@ _LEFT = {
     "reset": "to be sent after all, asked for by a backfill",
     "returned": "was to be sent again, but that backfill was cancelled",
 }
+_NOW = {
+    "adopted": "syncd mark-delivered marked it as delivered by something else, so it "
+    "was not sent",
+    "held": "the outcome of its last attempt is unknown",
+}
+_UNTIMED = "usable confirmed_at (NULL, infinity): it is not sent until it has one"
+_LATE = (
+    "it was stamped longer before its commit than lookback, and the next account "
+    "takes it"
+)
+_PAST = "syncd watermark reset --to TIME sends it with its neighbours"
+_NEXT = {
+    "rejected": "mend the data or the view, then syncd rejected retry {key}; "
+    "or give it up: syncd rejected discard {key}",
+    "discarded": "syncd rejected retry {key} sends it after all",
+    "held": "look it up in Squeezely; if it is there, syncd uncertain discard {key}, "
+    "else syncd uncertain resend {key}",
+    "adopted": "syncd backfill --resend --reason TEXT sends it with its neighbours",
+    "released": _PAST,
+    "blocked": "mend what the reason names, then syncd resume",
+    "reused": "syncd reused send {key}; or, if it is the same order, reused keep",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One POST that an order took part in, with its receipt.
+
+    Attributes:
+        is_settled: It is known which orders were sent; False after a crash.
+        resent: Why the order was sent again on request; None for an ordinary attempt.
+    """
+
+    batch: int
+    attempt: int
+    started_at: datetime
+    settled_at: datetime | None
+    outcome: str | None
+    status: int | None
+    reason: str | None
+    sent: int | None
+    body_sha256: str | None
+    is_settled: bool
+    resent: str | None
+
+    def line(self) -> str:
+        """Return it in one line."""
+        text = f"batch {self.batch}, attempt {self.attempt} at {self.started_at}: "
+        text += f"{self.outcome or 'under way'}, {self.sent or 0} events"
+        status = f"HTTP {self.status}" if self.status else ""
+        reason = (self.reason or "").removeprefix(status).strip()
+        receipt = f"body {self.body_sha256[:12]}" if self.body_sha256 else ""
+        unknown = "" if self.is_settled else "which orders it held is not known"
+        again = f"sent again on purpose: {self.resent}" if self.resent else ""
+        parts = (status, reason, receipt, again, unknown)
+        more = ", ".join(part for part in parts if part)
+        return f"{text} ({more})" if more else text
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What the ledger has of an order, its batch and the endpoint."""
+
+    orderid: str | None
+    confirmed_at: datetime
+    capture: str | None
+    state: str | None
+    reason: str | None
+    waiting_since: datetime | None
+    batch: int
+    lane: str
+    batch_state: str
+    created_at: datetime
+    uncertain: int
+    backfill: int | None
+    due_at: datetime | None
+    settled_at: datetime | None
+    endpoint: str
+    endpoint_reason: str | None
+    retry_at: datetime | None
+    before: int
+    is_pruned: bool
+    read_failed_at: datetime | None = None
+    read_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +113,9 @@ class OrderHistory:
     """Everything that is known of one order.
 
     Attributes:
-        key: The order's key.
         orderid: Its public number, if views or ledger know it.
         standing: None when the ledger does not have it.
         confirmed_at: By the view, when the ledger does not have it.
-        watermark: Of the feed.
-        started_at: Of the feed.
         is_listed: Whether the view lists it now; asked when the ledger lacks it.
         is_initial: Whether the view listed it when the feed was started.
         reused: The order that is listed under its key now, should it be another.
@@ -67,7 +147,8 @@ class OrderHistory:
     def lines(self) -> Iterator[str]:
         """Yield the history, a line each."""
         if self.standing is None:
-            yield from self._absence()
+            yield f"order {self.key} is not in the ledger"
+            yield self._absence()[0]
         else:
             if self.reused is not None:
                 yield f"{self.reused.line()}; that one is not sent"
@@ -77,28 +158,29 @@ class OrderHistory:
         if step := self.next_step():
             yield f"next: {step}"
 
-    def _absence(self) -> Iterator[str]:
-        yield f"order {self.key} is not in the ledger"
+    def next_step(self) -> str:
+        """Return what a person can do; empty when there is nothing."""
+        if self.standing is None:
+            return self._absence()[1]
+        is_blocked = self.state == "pending" and self.standing.endpoint == "held"
+        state = "reused" if self.reused else "blocked" if is_blocked else self.state
+        return _NEXT.get(state, "").format(key=self.key)
+
+    def _absence(self) -> tuple[str, str]:
+        """Return why the ledger does not have it, and the next step."""
+        at, listed = self.confirmed_at, "confirmed_orders"
         if self.is_initial:
-            yield (
-                "it was confirmed before the feed started: confirmed_orders listed "
-                f"it at {self.started_at}, so it is not sent"
-            )
-        elif not self.is_listed:
-            yield "it is not confirmed: confirmed_orders does not list it"
-        elif self.confirmed_at is None:
-            yield (
-                "confirmed_orders lists it, but without a usable confirmed_at (NULL, "
-                "infinity): it is not sent until it has one"
-            )
-        elif self.confirmed_at <= self.watermark:
-            yield (
-                f"it was confirmed at {self.confirmed_at}, below the watermark "
-                f"{self.watermark}: it was stamped longer before its commit than "
-                "lookback, and the next account takes it"
-            )
-        else:
-            yield f"it was confirmed at {self.confirmed_at} and will be captured"
+            why = f"it was confirmed before the feed started: {listed} listed it at "
+            return f"{why}{self.started_at}, so it is not sent", _PAST if at else ""
+        if not self.is_listed:
+            return f"it is not confirmed: {listed} does not list it", ""
+        if at is None:
+            step = f"let {listed} give it the time at which it was confirmed"
+            return f"{listed} lists it, but without a {_UNTIMED}", step
+        if at > self.watermark:
+            return f"it was confirmed at {at} and will be captured", ""
+        why = f"it was confirmed at {at}, below the watermark {self.watermark}"
+        return f"{why}: {_LATE}", "syncd reconcile takes it at once"
 
     def _course(self, standing: LedgerEntry) -> Iterator[str]:
         number = f" ({self.orderid})" if self.orderid else ""
@@ -123,20 +205,14 @@ class OrderHistory:
                 f"{standing.uncertain} attempts with unknown outcome: "
                 "the order may have repeated"
             )
-        yield self._now(standing)
+        yield f"now {self.state}{self._now(standing)}"
 
     def _now(self, standing: LedgerEntry) -> str:
-        if standing.state:
-            return f"now {standing.state}: {standing.reason}"
-        if self.state == "adopted":
-            why = "syncd mark-delivered marked it as delivered by something else"
-            return f"now adopted: {why}, so it was not sent"
-        if self.state == "held":
-            return "now held: the outcome of its last attempt is unknown"
+        why = standing.reason if standing.state else _NOW.get(self.state, "")
         if self.state == "pending":
-            return f"now pending: {self._wait(standing)}"
+            why = self._wait(standing)
         at = f" at {standing.settled_at}" if standing.settled_at else ""
-        return f"now {self.state}{at}"
+        return at if why == "" else f": {why}"
 
     @staticmethod
     def _wait(standing: LedgerEntry) -> str:
@@ -153,38 +229,6 @@ class OrderHistory:
         if standing.due_at:
             return f"due at {standing.due_at}"
         return f"{standing.before} batches go before it"
-
-    def next_step(self) -> str:
-        """Return what a person can do; empty when there is nothing."""
-        key = self.key
-        past = "syncd watermark reset --to TIME sends it with its neighbours"
-        if self.standing is None:
-            return self._absent_step(past)
-        if self.reused is not None:
-            return f"syncd reused send {key}; or, if it is the same order, reused keep"
-        held = self.standing.endpoint == "held"
-        again = "syncd backfill --resend --reason TEXT sends it with its neighbours"
-        steps = {
-            "rejected": f"mend the data or the view, then syncd rejected retry {key}; "
-            f"or give it up: syncd rejected discard {key}",
-            "discarded": f"syncd rejected retry {key} sends it after all",
-            "held": "look it up in Squeezely; if it is there, syncd uncertain discard "
-            f"{key}, else syncd uncertain resend {key}",
-            "adopted": again,
-            "released": past,
-            "pending": "mend what the reason names, then syncd resume" if held else "",
-        }
-        return steps.get(self.state, "")
-
-    def _absent_step(self, past: str) -> str:
-        if self.is_initial:
-            return past if self.confirmed_at else ""
-        if not self.is_listed:
-            return ""
-        if self.confirmed_at is None:
-            return "let confirmed_orders give it the time at which it was confirmed"
-        late = self.confirmed_at <= self.watermark
-        return "syncd reconcile takes it at once" if late else ""
 
 
 def read_history(
@@ -204,36 +248,28 @@ def read_history(
     key = find_key(source, database, feed.feed_id, order) or source.find(order)
     if key is None:
         return None
-    standing = database.find(
-        LedgerEntry, query("order_history"), feed=feed.feed_id, key=key
-    )
+    of_order = {"feed": feed.feed_id, "key": key}
+    standing = database.find(LedgerEntry, query("order_history"), **of_order)
     number, unread = _number(source, key)
-    watermark = database.value(datetime, query("watermark"), feed=feed.feed_id)
+    number = number or (standing.orderid if standing else None)
+    moves = database.rows(_Move, query("order_moves"), **of_order)
     history = OrderHistory(
         key,
-        number or (standing.orderid if standing else None),
+        number,
         standing,
         None if standing else source.confirmed_at(key),
-        watermark,
+        database.value(datetime, query("watermark"), feed=feed.feed_id),
         feed.started_at,
-        *_absence(database, source, feed, None if standing else key),
+        attempts=database.rows(Attempt, query("attempts"), **of_order, orderid=number),
+        order_moves=[(move.left_at, move.line()) for move in moves],
         unread=unread,
     )
-    _read_course(database, feed, history)
-    if standing and unread is None:
-        reused = ReusedKeys(source, database, feed.feed_id).find([history.key])
-        return replace(history, reused=reused[0] if reused else None)
-    return history
-
-
-def _absence(
-    database: Database, source: Source, feed: Feed, key: str | None
-) -> tuple[bool, bool]:
-    """Return of an order whether it is listed, and whether it was at the start."""
-    if key is None:
-        return False, False
-    initial = database.value(bool, compose("is_initial"), feed=feed.feed_id, key=key)
-    return bool(source.still_confirmed([key])), initial
+    if standing is None:
+        is_listed = bool(source.still_confirmed([key]))
+        is_initial = database.value(bool, compose("is_initial"), **of_order)
+        return replace(history, is_listed=is_listed, is_initial=is_initial)
+    reused = [] if unread else ReusedKeys(source, database, feed.feed_id).find([key])
+    return replace(history, reused=reused[0] if reused else None)
 
 
 def _number(source: Source, key: str) -> tuple[str | None, str | None]:
@@ -247,21 +283,14 @@ def _number(source: Source, key: str) -> tuple[str | None, str | None]:
     return None if number is None else str(number), None
 
 
-def _read_course(database: Database, feed: Feed, history: OrderHistory) -> None:
-    order = {"feed": feed.feed_id, "key": history.key}
-    history.attempts.extend(
-        database.rows(Attempt, query("attempts"), **order, orderid=history.orderid)
-    )
-    for move in database.rows(_Move, query("order_moves"), **order):
-        text = f"left batch {move.batch_id} at {move.left_at}: {_LEFT[move.why]}"
-        cause = "it was set aside" if move.why in {"retried", "mended"} else "reason"
-        text += f" ({cause}: {move.reason})" if move.reason else ""
-        history.order_moves.append((move.left_at, text))
-
-
 @dataclass(frozen=True, slots=True)
 class _Move:
     batch_id: int
     left_at: datetime
     why: str
     reason: str | None
+
+    def line(self) -> str:
+        text = f"left batch {self.batch_id} at {self.left_at}: {_LEFT[self.why]}"
+        cause = "it was set aside" if self.why in {"retried", "mended"} else "reason"
+        return text + (f" ({cause}: {self.reason})" if self.reason else "")

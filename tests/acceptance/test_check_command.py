@@ -20,7 +20,7 @@ from support.postgres import wait_until
 from support.shop import Shop
 
 from syncd.demo.sandbox import Sandbox
-from syncd.diagnostics.check.codes import CODES, SECTIONS
+from syncd.diagnostics.check.finding import CODES, SECTIONS
 
 pytestmark = pytest.mark.db
 

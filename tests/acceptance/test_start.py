@@ -13,7 +13,7 @@ from support.shop import VIEWS, Shop
 
 from syncd.demo.sandbox import Sandbox
 from syncd.diagnostics.check.check import exit_code, run_checks
-from syncd.diagnostics.check.codes import CODES
+from syncd.diagnostics.check.finding import CODES
 
 pytestmark = pytest.mark.db
 

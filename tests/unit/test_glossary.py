@@ -9,7 +9,7 @@ from support.sources import CODE, ROOT, nodes
 
 from syncd.cli import cli
 from syncd.config.settings import Settings
-from syncd.diagnostics.check.codes import CODES
+from syncd.diagnostics.check.finding import CODES
 from syncd.log.events import EVENTS, FIELDS
 
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()

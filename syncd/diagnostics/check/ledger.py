@@ -1,8 +1,9 @@
-"""What `syncd check` finds about the ledger, and about the account in it."""
+"""What `syncd check` finds about the ledger: feed, account, backups and replicas."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
+from syncd.capture.wal.publication import ledger_publications
 from syncd.config.settings import Settings
 from syncd.core.continuity import Continuity
 from syncd.core.errors import SchemaMismatchError
@@ -160,3 +161,24 @@ def check_proof(settings: Settings, ledger: Database) -> Iterator[Finding]:
         return
     message = "no test has shown that it accepts this payload and batch size"
     yield Finding("account.unverified", "account", message)
+
+
+def check_dumps(name: str, database: Database) -> Iterator[Finding]:
+    """Check for roles that could dump the database, were it not for schema syncd."""
+    blocked = database.mapping(str, str, query("blocked_dumps"), made=False)
+    for role, statements in blocked.items():
+        message = (
+            f"pg_dump as {role} fails at schema syncd, which that role may not read"
+        )
+        step = f"{statements} or run `syncd install` again."
+        yield Finding("backup.blocked", f"backup of the {name}", message, step)
+
+
+def check_replicas(name: str, database: Database) -> Iterator[Finding]:
+    """Check for publications that take syncd's own tables along."""
+    for publication, recipe in ledger_publications(database).items():
+        message = (
+            f"the publication {publication} sends syncd's tables to its subscribers, "
+            "which stop if they do not have them"
+        )
+        yield Finding("publication.own", f"replicas of the {name}", message, recipe)

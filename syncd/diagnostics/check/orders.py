@@ -2,32 +2,37 @@
 
 import re
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from syncd.capture.stamps import probable_zones
 from syncd.config.settings import Settings
 from syncd.core.errors import SlowStatementError, ViewError
-from syncd.core.event import Event, Incomplete, LeftOut, render
+from syncd.core.event_diff import LINES, Difference
 from syncd.core.field_value import is_array, is_object
 from syncd.core.stamps import shift_by
+from syncd.core.survey import Row, Survey
 from syncd.delivery.rendering import rules_of
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.role import listed
 from syncd.diagnostics.check.server import SKEW
 from syncd.diagnostics.check.views import SAMPLE_SPAN
+from syncd.diagnostics.comparison import EventDiff
+from syncd.ledger.feed import FeedStore
 from syncd.postgres.statements import composed
+from syncd.source.connections import Connections
 from syncd.source.orders import Source
 
 SAMPLE_ORDERS = 100
+NEWEST_SENT = 200
+"""So many of the orders sent last are checked for added lines."""
 SLOW_ROW_SECONDS = 0.01
 _FEW = 20  # fewer orders than these cost what a read costs that holds none
 
 _CODE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z]{2})?")
-
-Row = Mapping[str, object]
+_GROWN = {(LINES, "added"), (f"{LINES}.quantity", "changed")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +62,17 @@ def check_orders(settings: Settings, source: Source) -> Iterator[Finding]:
     yield from _slow(sample)
     if sample.read_seconds is None:
         return
+    survey = Survey(rules_of(settings), sample.now)
+    for key, row in sample.rows.items():
+        survey.add(key, sample.times[key], row)
     found = [
         *_broken(sample),
         *_rowless(sample),
         *_multiplied(source, sample),
-        *_invalid(settings, sample),
+        *_invalid(sample, survey),
     ]
     yield from found
-    yield from _left_out(settings, sample)
+    yield from _left_out(sample, survey)
     yield from _numbers(sample.rows)
     yield from _future(source, sample)
     yield from _kinds(settings, sample.rows)
@@ -77,11 +85,8 @@ def check_times(source: Source) -> Iterator[Finding]:
     """Count the orders that have no time."""
     if orders := source.without_time():
         message = f"{orders} orders have no usable time (NULL, infinity)"
-        yield Finding(
-            "orders.without_time",
-            "confirmed_at",
-            f"{message}: not sent until they have",
-        )
+        message += ": not sent until they have"
+        yield Finding("orders.without_time", "confirmed_at", message)
 
 
 def _take(source: Source) -> Sample:
@@ -127,7 +132,7 @@ def _slow(sample: Sample) -> Iterator[Finding]:
 def _broken(sample: Sample) -> Iterator[Finding]:
     if sample.broken:
         key, state = next(iter(sample.broken.items()))
-        failing = f"{_share(sample.broken, sample)} fail with SQLSTATE {state}"
+        failing = f"{_share(len(sample.broken), sample)} fail with SQLSTATE {state}"
         message = f"{failing}, for example {key}"
         yield Finding("orders.unreadable", "orders", message)
 
@@ -137,7 +142,7 @@ def _rowless(sample: Sample) -> Iterator[Finding]:
         k for k in sample.times if k not in sample.rows and k not in sample.broken
     ]
     if absent:
-        message = f"{_share(absent, sample)} have no row in purchases"
+        message = f"{_share(len(absent), sample)} have no row in purchases"
         message += f", for example {absent[0]}"
         yield Finding("orders.rowless", "orders", message)
 
@@ -148,41 +153,29 @@ def _multiplied(source: Source, sample: Sample) -> Iterator[Finding]:
     statement = composed("repeated_rows", **source.views.names())
     repeated = source.database.mapping(str, int, statement, keys=list(sample.times))
     for key, count in [*repeated.items()][:1]:
-        message = f"{_share(repeated, sample)} have several rows: {key} has {count}"
+        message = (
+            f"{_share(len(repeated), sample)} have several rows: {key} has {count}"
+        )
         yield Finding("orders.multiplied", "orders", message)
 
 
-def _invalid(settings: Settings, sample: Sample) -> Iterator[Finding]:
-    """Group the orders that cannot be sent by their reason."""
-    rules = rules_of(settings)
-    reasons: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for key, row in sample.rows.items():
-        made = render(row, sample.times[key], rules, sample.now)
-        if not isinstance(made, Event):
-            is_early = isinstance(made, Incomplete)
-            code = "orders.incomplete" if is_early else "orders.invalid"
-            reasons[code, made.reason].append(key)
-    for (code, reason), keys in reasons.items():
-        message = f"{_share(keys, sample)}: {reason}, for example {keys[0]}"
-        step = f"syncd preview {keys[0]}"
-        yield Finding(code, "orders", message, step)
+def _invalid(sample: Sample, survey: Survey) -> Iterator[Finding]:
+    """Report the reasons why orders cannot be sent, by the first orders."""
+    reasons = [("orders.incomplete", *entry) for entry in survey.waiting.items()]
+    reasons += [("orders.invalid", *entry) for entry in survey.refused.items()]
+    keys = list(sample.rows)
+    for code, reason, tally in sorted(reasons, key=lambda r: keys.index(r[2].key)):
+        message = f"{_share(tally.orders, sample)}: {reason}, for example {tally.key}"
+        yield Finding(code, "orders", message, f"syncd preview {tally.key}")
 
 
-def _left_out(settings: Settings, sample: Sample) -> Iterator[Finding]:
-    """Group the details that orders would be sent without."""
-    rules = rules_of(settings)
-    details: defaultdict[LeftOut, list[str]] = defaultdict(list)
-    for key, row in sample.rows.items():
-        made = render(row, sample.times[key], rules, sample.now)
-        if isinstance(made, Event):
-            for detail in dict.fromkeys(made.left_out):
-                details[detail].append(key)
-    for (field, reason), keys in details.items():
-        message = f"{_share(keys, sample)} are sent without {field}: it {reason}"
-        step = f"`syncd preview {keys[0]}`, then mend the column in the view."
-        yield Finding(
-            "orders.left_out", "orders", f"{message}, for example {keys[0]}", step
-        )
+def _left_out(sample: Sample, survey: Survey) -> Iterator[Finding]:
+    """Report the details that orders would be sent without."""
+    for detail, tally in survey.left_out.items():
+        message = f"{_share(tally.orders, sample)} are sent without {detail}"
+        step = f"`syncd preview {tally.key}`, then mend the column in the view."
+        example = f"{message}, for example {tally.key}"
+        yield Finding("orders.left_out", "orders", example, step)
 
 
 def _numbers(rows: Mapping[str, Row]) -> Iterator[Finding]:
@@ -198,12 +191,11 @@ def _future(source: Source, sample: Sample) -> Iterator[Finding]:
     if ahead:
         span: timedelta = sample.times[ahead[0]] - sample.now
         hours = span.total_seconds() / 3600
-        message = f"{_share(ahead, sample)} are stamped up to {hours:.1f} h ahead"
+        message = f"{_share(len(ahead), sample)} are stamped up to {hours:.1f} h ahead"
         zones = probable_zones(source.database, shift_by(span, len(ahead)))
-        fits = f"; source.time_zone is probably {zones[0]}" if zones else ""
-        yield Finding(
-            "orders.future", "orders", f"{message}, for example {ahead[0]}{fits}"
-        )
+        message += f", for example {ahead[0]}"
+        message += f"; source.time_zone is probably {zones[0]}" if zones else ""
+        yield Finding("orders.future", "orders", message)
 
 
 def _kinds(settings: Settings, rows: Mapping[str, Row]) -> Iterator[Finding]:
@@ -235,6 +227,25 @@ def _harmless(value: object) -> str:
     return value if isinstance(value, str) and _CODE.fullmatch(value) else "no code"
 
 
-def _share(some: Sequence[object] | Mapping[str, object], sample: Sample) -> str:
+def _share(orders: int, sample: Sample) -> str:
     total = len(sample.times)
-    return f"{len(some)} of the last {total} ({100 * len(some) / total:.0f} %)"
+    return f"{orders} of the last {total} ({100 * orders / total:.0f} %)"
+
+
+def check_growth(settings: Settings, connections: Connections) -> Iterator[Finding]:
+    """Compare the newest orders as sent with the view; warn from one in a hundred."""
+    feed = FeedStore(connections, settings.feed).find()
+    if feed is None or not settings.api_key.get_secret_value():
+        return
+    comparison = EventDiff(settings, connections, feed).with_sent(NEWEST_SENT)
+    grown = [d.key for d in comparison.differences if d.same_mapping and _has_grown(d)]
+    if len(grown) * 100 > comparison.compared:
+        message = (
+            f"{len(grown)} of the last {comparison.compared} orders sent have gained "
+            f"lines since, for example {grown[0]}"
+        )
+        yield Finding("orders.grew", "orders", message)
+
+
+def _has_grown(difference: Difference) -> bool:
+    return any((c.place.field, c.kind) in _GROWN for c in difference.changes)

@@ -9,9 +9,6 @@ from syncd.diagnostics.check.finding import Finding
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 
-SHOWN = 3
-"""Names that a line lists before it counts the rest."""
-
 
 def check_needs(database: Database, settings: Settings) -> Iterator[Finding]:
     """Check whether the role may read both views."""
@@ -121,8 +118,8 @@ def _tables(database: Database, *, owns_database: bool) -> Iterator[Finding]:
         yield Finding("role.writes", "role", f"may change {listed(written)}")
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str], most: int = 3) -> str:
     """Name the first few, and count the others."""
-    rest = len(names) - SHOWN
-    shown = ", ".join(names[:SHOWN])
+    rest = len(names) - most
+    shown = ", ".join(names[:most])
     return f"{shown} and {rest} more" if rest > 0 else shown

@@ -1,14 +1,13 @@
 """What `syncd check` finds about a database server: way, role, limits, clock."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from syncd.config.dsn import describe
 from syncd.config.settings import Settings
 from syncd.diagnostics.check.finding import Finding
-from syncd.diagnostics.check.lateness import short_span, skew
 from syncd.postgres.database import Database
 from syncd.postgres.errors import LOCK_SECONDS, STATEMENT_SECONDS
 from syncd.postgres.session import NEWEST_SERVER, OLDEST_SERVER, Peer
@@ -17,6 +16,7 @@ from syncd.postgres.statements import query
 SKEW = timedelta(seconds=3)
 """Between clocks; from here on it is worth a line."""
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _UNVERIFIED = {"disable", "allow", "prefer", "require"}
 # housekeeping, capture, reconcile, backfill, rereading, mended, stamps, identity, a
 # command's
@@ -132,6 +132,28 @@ def check_clock(name: str, database: Database) -> Iterator[Finding]:
     way = "ahead of" if ahead > timedelta(0) else "behind"
     message = f"is {short_span(abs(ahead))} {way} this host's clock"
     yield Finding("clock.differs", f"clock of the {name}", message)
+
+
+def short_span(span: timedelta) -> str:
+    """Write a span for people, in its largest unit."""
+    seconds = span.total_seconds()
+    fitting = [unit for unit, size in _UNITS.items() if seconds >= size]
+    unit = fitting[-1] if fitting else "s"
+    return f"{seconds / _UNITS[unit]:.3g} {unit}"
+
+
+def skew(database: Callable[[], datetime]) -> timedelta:
+    """Report how far a database's clock is ahead of this host's; what is certain of it.
+
+    Half of the time that the question took may be on either way.
+    """
+    asked = datetime.now(UTC)
+    answer = database()
+    answered = datetime.now(UTC)
+    uncertainty = (answered - asked) / 2
+    ahead = answer - (asked + uncertainty)
+    certain = max(abs(ahead) - uncertainty, timedelta(0))
+    return certain if ahead > timedelta(0) else -certain
 
 
 def _zone(name: str, facts: Facts) -> Finding:

@@ -18,15 +18,11 @@ from syncd.core.errors import (
     StartUnpermittedError,
     SyncdError,
 )
-from syncd.diagnostics.check.check import exit_code
-from syncd.diagnostics.check.codes import CODES, Decision
-from syncd.diagnostics.check.finding import Finding
-from syncd.diagnostics.check.registry import database_groups, start_group
+from syncd.diagnostics.check.check import exit_code, start_conditions
+from syncd.diagnostics.check.finding import CODES, Decision, Finding
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.state_file import Served
 from syncd.source.connections import connect
-
-UNEXPECTED = "feed.unexpected"
 
 
 def ask(
@@ -48,21 +44,12 @@ def ask(
         for an operator. DatabaseUnavailableError: Something does not respond.
     """
     environment = os.environ if environment is None else environment
-    wrong = [f for f in conditions(settings, environment) if f.severity == "error"]
+    found = start_conditions(settings, environment)
+    wrong = [finding for finding in found if finding.severity == "error"]
     if new_feed:
-        wrong = [finding for finding in wrong if finding.code != UNEXPECTED]
+        wrong = [finding for finding in wrong if finding.code != "feed.unexpected"]
     if wrong:
         _decide(wrong, was_started=_was_started(settings, environment))
-
-
-def conditions(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
-    """Run the checks that decide about a start, one after the other."""
-    findings: list[Finding] = []
-    groups = database_groups(settings, environment, only_deciding=True)
-    for each in (start_group(settings, environment), *groups):
-        each.run_checks()
-        findings += each.findings
-    return list(dict.fromkeys(findings))
 
 
 def _decide(wrong: Sequence[Finding], *, was_started: bool) -> None:

@@ -1,9 +1,10 @@
-"""What `syncd check` finds about the two views: columns, types, plans."""
+"""What `syncd check` finds about the two views: columns, types, plans, tables."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 
+from syncd.capture.identity import identity_guard
 from syncd.capture.unreadable import MOST_LEFT_OUT
 from syncd.config.settings import Settings
 from syncd.core.errors import SlowStatementError, UnreadableRowError
@@ -16,7 +17,9 @@ from syncd.core.query_plan import (
     whole_reads,
 )
 from syncd.diagnostics.check.finding import Finding
+from syncd.diagnostics.check.ledger import feed_of
 from syncd.postgres.statements import query
+from syncd.source.connections import Connections
 from syncd.source.orders import Source
 from syncd.source.unreadable_rows import RowFinder
 
@@ -185,3 +188,26 @@ def _is_there(source: Source, index: MissingIndex) -> bool:
     return source.database.value(
         bool, query("has_index"), table=index.table, columns=list(index.columns)
     )
+
+
+def check_identity(settings: Settings, connections: Connections) -> Iterator[Finding]:
+    """Compare the tables and keys behind the views with those of the ledger.
+
+    Nothing is found before the feed was started.
+    """
+    feed = feed_of(settings, connections)
+    if feed is None:
+        return
+    compared = identity_guard(settings, connections, feed).preview()
+    for table in compared.replaced:
+        yield Finding("tables.replaced", table.table, table.reason, table.next_step)
+    if compared.held is not None:
+        yield Finding("keys.changed", "order_key", compared.held)
+    elif compared.accepted is not None:
+        message = f"{compared.accepted}; the same orders are listed under their keys"
+        yield Finding("keys.same", "order_key", message)
+    elif compared.unlisted is not None:
+        yield Finding("orders.unlisted", "confirmed_orders", compared.unlisted)
+    elif not compared.replaced:
+        message = "the views read the tables that they were accepted with"
+        yield Finding("keys.same", "order_key", message)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from syncd.core.health import LAG_LIMIT
-from syncd.core.health_inputs import FailedStart
 from syncd.core.verdict import Health, Severity
 from syncd.diagnostics.status.facts import FeedStatus
 from syncd.diagnostics.status.rows import LedgerLocation, Quick
@@ -22,18 +21,23 @@ def document(feed: str, health: Health, facts: FeedStatus | None) -> dict[str, o
         "feed": feed,
         "verdict": health.verdict,
         "healthy": health.severity is Severity.NOTICE,
-        "reasons": [
-            {
-                "severity": reason.severity.name.lower(),
-                "reason": reason.text,
-                "next": reason.next_step,
-            }
-            for reason in health.reasons
-        ],
+        "reasons": reasons(health),
     }
     if facts is None:
         return head
     return head | _flow(facts) | _orders(facts) | _capture(facts) | _background(facts)
+
+
+def reasons(health: Health) -> list[dict[str, object]]:
+    """Lay out the reasons of a verdict, the worst first."""
+    return [
+        {
+            "severity": reason.severity.name.lower(),
+            "reason": reason.text,
+            "next": reason.next_step,
+        }
+        for reason in health.reasons
+    ]
 
 
 def _flow(facts: FeedStatus) -> dict[str, object]:
@@ -46,8 +50,8 @@ def _flow(facts: FeedStatus) -> dict[str, object]:
         "watermark_held_by": quick.holders,
         "lag_seconds": round(stats.lag_seconds, 1),
         "lag_orders": stats.pending + stats.sending,
-        "delivered_per_minute": quick.delivered_per_minute,
-        "last_delivered_at": quick.last_delivered_at,
+        "delivered_per_minute": quick.delivered.per_minute,
+        "last_delivered_at": quick.delivered.last_at,
         "endpoint": stats.endpoint,
         "endpoint_reason": stats.endpoint_reason,
         "endpoint_since": stats.endpoint_since,
@@ -63,12 +67,12 @@ def _orders(facts: FeedStatus) -> dict[str, object]:
         "sending": stats.sending,
         "pending_backfill": stats.pending_backfill,
         "delivered": facts.delivered,
-        "adopted": facts.slow.adopted,
+        "adopted": facts.slow.totals.adopted,
         "rejected": stats.rejected,
         "withdrawn": stats.withdrawn,
         "held": stats.held,
-        "uncertain_attempts": quick.uncertain_attempts,
-        "possible_repeats": quick.possible_repeats,
+        "uncertain_attempts": quick.uncertain.attempts,
+        "possible_repeats": quick.uncertain.orders,
         "reused": facts.slow.reused,
         "unexplained": stats.unexplained,
         "missed": stats.missed,
@@ -98,7 +102,7 @@ def _capture(facts: FeedStatus) -> dict[str, object]:
 
 
 def _background(facts: FeedStatus) -> dict[str, object]:
-    place = facts.quick.place
+    place, failed = facts.quick.place, facts.quick.failed_start
     return {
         "heartbeat_at": place.heartbeat_at,
         "instances": [
@@ -108,7 +112,7 @@ def _background(facts: FeedStatus) -> dict[str, object]:
         "reconciled": dict(facts.slow.accounts),
         "reconciled_seconds": facts.quick.stats.reconciled_seconds,
         "identity": _identity(place),
-        "failed_start": _failed(facts.quick.failed_start),
+        "failed_start": failed and asdict(failed),
     }
 
 
@@ -121,10 +125,6 @@ def _identity(place: LedgerLocation) -> dict[str, object]:
         "ledger_oid": place.ledger_oid,
         "ledger_database": place.ledger_database,
     }
-
-
-def _failed(failed: FailedStart | None) -> Mapping[str, object] | None:
-    return None if failed is None else asdict(failed)
 
 
 def check_line(health: Health, facts: FeedStatus | None) -> str:
@@ -148,7 +148,7 @@ def _performance(quick: Quick) -> str:
     figures = {
         "lag": f"{stats.lag_seconds:.0f}s;{LAG_LIMIT.total_seconds():.0f}",
         "waiting": stats.pending + stats.sending,
-        "delivered_per_minute": quick.delivered_per_minute,
+        "delivered_per_minute": quick.delivered.per_minute,
         "rejected": stats.rejected,
         "held": stats.held,
     }

@@ -18,13 +18,10 @@ from syncd.core.errors import (
     SyncdError,
     TableBusyError,
 )
-from syncd.core.health_inputs import (
-    HealthInputs,
-    InstanceInfo,
-)
+from syncd.core.health_inputs import HealthInputs, InstanceInfo
 from syncd.delivery.rendering import refuse_unknown_fields
 from syncd.diagnostics.status.rows import (
-    Lately,
+    Delivered,
     LedgerLocation,
     OutboxState,
     PastRange,
@@ -60,7 +57,7 @@ class FeedStatus:
     @property
     def delivered(self) -> int:
         """Count the orders delivered, up to now."""
-        return self.slow.delivered + self.quick.delivered_since
+        return self.slow.totals.delivered + self.quick.delivered.since
 
     def health_inputs(self) -> HealthInputs:
         """Take what is judged."""
@@ -126,7 +123,7 @@ class StatusReader:
         if self._slow is None or time.monotonic() - self._slow_at >= SLOW_SECONDS:
             self._slow = self._read_slow(self._feed)
             self._slow_at = time.monotonic()
-        quick = self._read_quick(self._feed, self._slow.read_at)
+        quick = self._read_quick(self._feed, self._slow.totals.read_at)
         return FeedStatus(self._settings, self._feed, quick, self._slow)
 
     def _find(self) -> Feed:
@@ -152,17 +149,12 @@ class StatusReader:
     def _read_quick(self, feed: Feed, since: datetime) -> Quick:
         ledger, key = self._connections.ledger, feed.feed_id
         stats = read_stats(ledger, key)
-        lately = ledger.row(Lately, query("lately"), feed=key, since=since)
-        uncertain = ledger.row(UncertainCounts, query("uncertain_counts"), feed=key)
         return Quick(
             stats,
             ledger.row(LedgerLocation, query("place"), feed=key),
             ledger.rows(InstanceInfo, query("presence"), feed=key),
-            lately.per_minute,
-            lately.since,
-            lately.last_at,
-            uncertain.attempts,
-            uncertain.orders,
+            ledger.row(Delivered, query("lately"), feed=key, since=since),
+            ledger.row(UncertainCounts, query("uncertain_counts"), feed=key),
             holders(self._settings, self._connections, stats),
             read_unread(ledger, key),
             StartJournal(self._settings).newest(ledger),
@@ -172,11 +164,8 @@ class StatusReader:
     def _read_slow(self, feed: Feed) -> Slow:
         settings, connections = self._settings, self._connections
         ledger, key = connections.ledger, feed.feed_id
-        totals = ledger.row(Totals, query("totals"), feed=key)
         return Slow(
-            totals.delivered,
-            totals.adopted,
-            totals.read_at,
+            ledger.row(Totals, query("totals"), feed=key),
             read_accounts(ledger, key),
             ledger.rows(PastRange, query("latest_backfills"), feed=key),
             _source_fault(settings, connections),
@@ -186,7 +175,7 @@ class StatusReader:
             _outbox(settings, connections),
             _stream(settings, feed, connections),
             _identity(settings, connections, feed),
-            _reused(connections, feed),
+            ledger.row(Reused, query("count_reused"), feed=key).keys,
         )
 
 
@@ -213,12 +202,10 @@ def _expected(settings: Settings) -> float:
     A window is opened by one poll and closed by the next; underneath a follower they
     are rare.
     """
-    rest = (
-        0
-        if settings.source.capture == "poll"
-        else 3 * SAFETY_POLL_INTERVAL.total_seconds()
-    )
-    return settings.source.lookback.total_seconds() + HELD_SECONDS + rest
+    expected = settings.source.lookback.total_seconds() + HELD_SECONDS
+    if settings.source.capture == "poll":
+        return expected
+    return expected + 3 * SAFETY_POLL_INTERVAL.total_seconds()
 
 
 def _source_fault(settings: Settings, connections: Connections) -> str | None:
@@ -230,13 +217,17 @@ def _source_fault(settings: Settings, connections: Connections) -> str | None:
         refuse_unknown_fields(settings.source.purchases_view, [c.name for c in columns])
         source.read([])
         source.still_confirmed([])
-    except (SlowStatementError, TableBusyError) as error:
-        return str(error)
-    except DatabaseUnavailableError:
-        raise
     except SyncdError as error:
+        if _is_away(error):
+            raise
         return str(error)
     return None
+
+
+def _is_away(error: SyncdError) -> bool:
+    """Return whether a database does not respond at all."""
+    is_busy = isinstance(error, SlowStatementError | TableBusyError)
+    return isinstance(error, DatabaseUnavailableError) and not is_busy
 
 
 def _identity(
@@ -245,17 +236,10 @@ def _identity(
     """Compare what stands behind the views; nothing where they cannot be read."""
     try:
         return identity_guard(settings, connections, feed).preview()
-    except (SlowStatementError, TableBusyError):
+    except SyncdError as error:
+        if _is_away(error):
+            raise
         return IdentityCheck()
-    except DatabaseUnavailableError:
-        raise
-    except SyncdError:
-        return IdentityCheck()
-
-
-def _reused(connections: Connections, feed: Feed) -> int:
-    ledger = connections.ledger
-    return ledger.row(Reused, query("count_reused"), feed=feed.feed_id).keys
 
 
 def _outbox(settings: Settings, connections: Connections) -> OutboxState | None:

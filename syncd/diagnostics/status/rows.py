@@ -73,8 +73,8 @@ class OutboxState:
 
 
 @dataclass(frozen=True, slots=True)
-class Lately:
-    """Orders delivered of late, and when the last was."""
+class Delivered:
+    """Orders delivered in the last minute, since the totals, and when the last was."""
 
     per_minute: int
     since: int
@@ -100,16 +100,13 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Quick:
-    """What is read at every look."""
+    """What is read every time."""
 
     stats: FeedStats
     place: LedgerLocation
     members: Sequence[InstanceInfo]
-    delivered_per_minute: int
-    delivered_since: int
-    last_delivered_at: datetime | None
-    uncertain_attempts: int
-    possible_repeats: int
+    delivered: Delivered
+    uncertain: UncertainCounts
     holders: Sequence[str] | None
     unread: Sequence[Unread] = ()
     failed_start: FailedStart | None = None
@@ -118,11 +115,9 @@ class Quick:
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """What is read at the first look, and seldom after it."""
+    """What is read the first time, and seldom after it."""
 
-    delivered: int
-    adopted: int
-    read_at: datetime
+    totals: Totals
     accounts: Mapping[str, str]
     backfills: Sequence[PastRange]
     source_fault: str | None

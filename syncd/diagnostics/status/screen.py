@@ -11,7 +11,6 @@ from rich.text import Text
 from syncd.core.verdict import Health, Severity
 from syncd.core.wording import count, span
 from syncd.diagnostics.status.facts import FeedStatus
-from syncd.diagnostics.status.history import History
 from syncd.diagnostics.status.rows import PastRange
 from syncd.ledger.stats import FeedStats
 
@@ -26,7 +25,7 @@ _MARKS: Mapping[Severity, str] = {
     Severity.DOWN: "✖",
 }
 _MOST_REASONS = 6
-_LABEL = 10
+LABEL_WIDTH = 10
 
 Row = tuple[str, str, str]
 """A label, what stands there, and its style."""
@@ -38,7 +37,7 @@ def draw(
     facts: FeedStatus | None,
     *,
     at: datetime,
-    history: History | None = None,
+    history: RenderableType | None = None,
 ) -> RenderableType:
     """Draw the screen.
 
@@ -47,18 +46,18 @@ def draw(
         health: The verdict with its reasons.
         facts: What was read last; None when nothing could be.
         at: When the verdict was found; aware.
-        history: What a watch has seen; None outside of one.
+        history: What a watch has seen, drawn; None outside of one.
     """
     parts: list[RenderableType] = [_verdict(feed, health, at), *_reasons(health)]
     if facts is not None:
-        behind = "progress"
+        title = "progress"
         if facts.quick.stats.now != at:
-            behind += f", last read at {facts.quick.stats.now.astimezone():%H:%M:%S}"
-        parts += [_title(behind), _grid(_behind(facts))]
+            title += f", last read at {facts.quick.stats.now.astimezone():%H:%M:%S}"
+        parts += [_title(title), _grid(_progress(facts))]
         if history is not None:
-            parts.append(_sparks(history))
+            parts.append(history)
         parts += [_title("orders"), _grid(_orders(facts))]
-        parts += [_title("internals"), _grid(_scenes(facts))]
+        parts += [_title("internals"), _grid(_internals(facts))]
     return Group(*parts)
 
 
@@ -97,25 +96,22 @@ def _title(text: str) -> RenderableType:
 
 def _grid(rows: Sequence[Row]) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True, min_width=_LABEL)
+    table.add_column(style="dim", no_wrap=True, min_width=LABEL_WIDTH)
     table.add_column(overflow="fold")
     for label, value, style in rows:
         table.add_row(f" {label}", Text(value, style=style))
     return table
 
 
-def _behind(facts: FeedStatus) -> list[Row]:
+def _progress(facts: FeedStatus) -> list[Row]:
     quick, stats = facts.quick, facts.quick.stats
     waiting = stats.pending + stats.sending
-    rate = f"{quick.delivered_per_minute:,} in the last minute"
-    if quick.last_delivered_at:
-        rate += f", the last {_ago(stats.now, quick.last_delivered_at)}"
+    rate = f"{quick.delivered.per_minute:,} in the last minute"
+    if last_at := quick.delivered.last_at:
+        rate += f", the last {_ago(stats.now, last_at)}"
+    lag = f"{span(timedelta(seconds=stats.lag_seconds))}, {count(waiting)}"
     rows = [
-        (
-            "lag",
-            f"{span(timedelta(seconds=stats.lag_seconds))}, {count(waiting)}",
-            "bold",
-        ),
+        ("lag", lag, "bold"),
         ("delivered", rate, ""),
         ("watermark", _watermark(facts), ""),
     ]
@@ -139,10 +135,10 @@ def _watermark(facts: FeedStatus) -> str:
 def _orders(facts: FeedStatus) -> list[Row]:
     quick, slow, stats = facts.quick, facts.slow, facts.quick.stats
     settled = f"{facts.delivered:,} delivered, {stats.withdrawn:,} withdrawn"
-    settled += f", {slow.adopted:,} adopted"
+    settled += f", {slow.totals.adopted:,} adopted"
     attention = f"{stats.rejected:,} rejected, {stats.held:,} held as uncertain"
-    uncertain = count(quick.possible_repeats, "possible repeat")
-    uncertain += f", {count(quick.uncertain_attempts, 'uncertain attempt')}"
+    uncertain = count(quick.uncertain.orders, "possible repeat")
+    uncertain += f", {count(quick.uncertain.attempts, 'uncertain attempt')}"
     rows = [
         ("settled", settled, ""),
         ("attention", attention, "yellow" if stats.rejected or stats.held else ""),
@@ -160,7 +156,7 @@ def _backfill(backfill: PastRange) -> str:
     return f"#{backfill.backfill} {backfill.state}, {backfill.settled:,} of {whole:,}"
 
 
-def _scenes(facts: FeedStatus) -> list[Row]:
+def _internals(facts: FeedStatus) -> list[Row]:
     return [*_accounts(facts), *_capture(facts), *_daemons(facts), _identity(facts)]
 
 
@@ -215,16 +211,6 @@ def _identity(facts: FeedStatus) -> Row:
     if place.ledger_identifier != place.system_identifier:
         text += f", orders in cluster {place.system_identifier}"
     return ("ledger", f"{text}, timeline {place.timeline or '-'}", "")
-
-
-def _sparks(history: History) -> RenderableType:
-    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
-    table.add_column(style="dim", no_wrap=True, min_width=_LABEL)
-    table.add_column(ratio=1, no_wrap=True)
-    table.add_column(justify="right", style="dim", no_wrap=True)
-    for name, unit, trace in history.traces():
-        table.add_row(f" {name}", trace, f"top {trace.top:,.0f}{unit}")
-    return table
 
 
 def _moment(at: datetime) -> str:

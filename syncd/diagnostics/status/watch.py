@@ -5,21 +5,93 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
 
 from syncd.core.errors import DatabaseUnavailableError, SyncdError
 from syncd.core.health import assess
 from syncd.core.verdict import Health, HealthIssue, Severity
 from syncd.diagnostics.status.document import check_line
 from syncd.diagnostics.status.facts import FeedStatus, StatusReader
-from syncd.diagnostics.status.history import History
-from syncd.diagnostics.status.screen import draw
+from syncd.diagnostics.status.screen import LABEL_WIDTH, draw
 from syncd.source.connections import Connections
+
+MINUTES = 15
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def condense(values: Sequence[float], width: int) -> list[float]:
+    """Reduce values to at most `width`; each stands for the highest of its share."""
+    if len(values) <= width:
+        return list(values)
+    edges = [round(n * len(values) / width) for n in range(width + 1)]
+    return [max(values[lower:upper]) for lower, upper in pairwise(edges)]
+
+
+def bars(values: Sequence[float]) -> str:
+    """Draw values as bars from 0 to their highest."""
+    top = max(values, default=0.0)
+    if top <= 0:
+        return _BARS[0] * len(values)
+    return "".join(_BARS[round(value / top * (len(_BARS) - 1))] for value in values)
+
+
+class Trace:
+    """One figure over time; draws itself as wide as there is room."""
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self._values = values
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
+        yield Text(bars(condense(self._values, max(1, options.max_width))), "cyan")
+
+    def __rich_measure__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Measurement:
+        return Measurement(1, max(1, options.max_width))
+
+
+class History:
+    """The last minutes of a watch."""
+
+    def __init__(self, seconds: float) -> None:
+        kept = max(2, int(MINUTES * 60 / seconds))
+        self._lag: deque[float] = deque(maxlen=kept)
+        self._waiting: deque[float] = deque(maxlen=kept)
+        self._rate: deque[float] = deque(maxlen=kept)
+
+    def add(self, facts: FeedStatus) -> None:
+        """Note what was read."""
+        stats = facts.quick.stats
+        self._lag.append(stats.lag_seconds)
+        self._waiting.append(stats.pending + stats.sending)
+        self._rate.append(facts.quick.delivered.per_minute)
+
+    def draw(self) -> RenderableType:
+        """Draw each figure's course, with its highest value."""
+        table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        table.add_column(style="dim", no_wrap=True, min_width=LABEL_WIDTH)
+        table.add_column(ratio=1, no_wrap=True)
+        table.add_column(justify="right", style="dim", no_wrap=True)
+        for name, unit, values in (
+            ("lag", " s", self._lag),
+            ("waiting", "", self._waiting),
+            ("a minute", "", self._rate),
+        ):
+            top = f"top {max(values, default=0.0):,.0f}{unit}"
+            table.add_row(f" {name}", Trace(tuple(values)), top)
+        return table
 
 
 def unread(error: SyncdError) -> Health:
@@ -66,9 +138,8 @@ class Watch:
             while True:
                 health, facts = self._read()
                 at = facts.quick.stats.now if facts else datetime.now(UTC)
-                screen = draw(
-                    self._feed, health, self._seen, at=at, history=self._history
-                )
+                seen, history = self._seen, self._history.draw()
+                screen = draw(self._feed, health, seen, at=at, history=history)
                 live.update(screen, refresh=True)
                 if _is_ended(self._seconds):
                     return
@@ -84,7 +155,7 @@ class Watch:
         """Read once; what was seen last is kept when that fails.
 
         Raises:
-            SyncdError: At the first look: there is nothing to watch.
+            SyncdError: At the first time: there is nothing to watch.
         """
         try:
             facts = self._reader.read()

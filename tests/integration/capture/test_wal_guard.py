@@ -33,8 +33,8 @@ from syncd.core.errors import (
     StreamBrokenError,
     SyncdError,
 )
+from syncd.diagnostics.check.capture import check_following
 from syncd.diagnostics.check.finding import Finding
-from syncd.diagnostics.check.wal import wal_findings
 from syncd.postgres.database import Database
 from syncd.source.connections import connect
 
@@ -364,7 +364,7 @@ def findings(shop: Shop, folder: Path) -> list[Finding | SyncdError]:
     connections = connect(settings, "cli")
     found: list[Finding | SyncdError] = []
     try:
-        found.extend(wal_findings(settings, connections))
+        found.extend(check_following(settings, connections))
     except SyncdError as error:
         found.append(error)
     finally:

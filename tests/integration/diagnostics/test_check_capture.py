@@ -14,7 +14,7 @@ from support.shop import Shop
 from support.wal_harness import WAL_SETTINGS, install_wal, opened_shop
 
 from syncd.capture.wal.slot import Server, SlotCatalog
-from syncd.diagnostics.check import wal as look_at
+from syncd.diagnostics.check import capture
 
 pytestmark = pytest.mark.db
 
@@ -194,7 +194,7 @@ def test_a_slot_at_risk_is_reported(
         patch.setattr(SlotCatalog, "server", with_idle_timeout)
         assert "after 60 s" in followed.one("slot.dropped_when_idle").message
     with monkeypatch.context() as patch:
-        patch.setattr(look_at, "slot_risk", lambda _server, _slot: "it keeps 80 %")
+        patch.setattr(capture, "slot_risk", lambda _server, _slot: "it keeps 80 %")
         assert "80 %" in followed.one("slot.at_risk").message
 
 

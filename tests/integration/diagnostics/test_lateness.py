@@ -13,7 +13,6 @@ from support.shop import Shop
 from syncd.diagnostics.check import server
 from syncd.diagnostics.check.check import run_checks
 from syncd.diagnostics.check.finding import Finding
-from syncd.diagnostics.check.lateness import skew
 from syncd.postgres.statements import query
 
 pytestmark = pytest.mark.db
@@ -149,7 +148,7 @@ def test_a_slow_response_is_no_clock_skew() -> None:
             pass
         return now
 
-    assert abs(skew(slow)) <= timedelta(milliseconds=10)
+    assert abs(server.skew(slow)) <= timedelta(milliseconds=10)
 
 
 def read_of(node: object, table: str) -> int:

@@ -16,10 +16,8 @@ from click.testing import CliRunner
 from typing_extensions import override
 
 from syncd.cli import cli
-from syncd.cli.documents import SHELLS
-from syncd.cli.manual import manual
+from syncd.cli.manual import SHELLS, manual, reference
 from syncd.cli.pages import NARROWEST, continued, split_examples, summary
-from syncd.cli.reference import ENVIRONMENT
 from syncd.config.configuration import load
 from syncd.core.errors import ConfigError, ExitCode
 
@@ -181,7 +179,7 @@ def test_every_variable_that_is_read_is_documented(tmp_path: Path) -> None:
         for name in OURS.findall(file.read_text())
     }
     assert len(environment.requested) == 6
-    assert environment.requested | named_in_code <= set(ENVIRONMENT)
+    assert environment.requested | named_in_code <= {*reference()["environment"]}
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +200,7 @@ def test_the_manual_has_every_command_option_variable_and_exit_code(
         for option in command.params:
             if isinstance(option, click.Option):
                 assert option.opts[0] in text
-    assert all(name in text for name in ENVIRONMENT)
+    assert all(name in text for name in reference()["environment"])
     assert all(f"\n.B {int(code)}\n" in text for code in ExitCode)
 
 

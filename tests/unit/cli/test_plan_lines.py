@@ -5,8 +5,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from syncd.cli.output import print_line
 from syncd.cli.plan import duration
-from syncd.cli.prose import print_line
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.cli.prose import shown_json
+from syncd.cli.output import shown_json
 
 
 def test_characters_are_not_escaped() -> None:

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.cli.moment import read_moment
+from syncd.cli.context import read_moment
 from syncd.config.settings import Settings, SqueezelySettings
 from syncd.core.intervals import Interval
 from syncd.core.tally import ReconciliationTally, moment, sentence, tally_of
-from syncd.diagnostics.check.lateness import recommended, short_span
+from syncd.diagnostics.check.server import short_span
+from syncd.diagnostics.check.stamps import recommended
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -183,7 +184,7 @@ def test_an_invalid_time_is_reported_in_one_line(text: str) -> None:
 )
 def test_a_recommended_lookback_has_a_margin(delay: float, setting: str) -> None:
     """The recommendation is rounded up to a usual setting."""
-    assert recommended(timedelta(seconds=delay)) == setting
+    assert recommended(delay) == setting
 
 
 @pytest.mark.parametrize(

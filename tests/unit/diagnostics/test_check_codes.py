@@ -9,8 +9,7 @@ import pytest
 
 from syncd.core.errors import ExitCode
 from syncd.diagnostics.check.check import exit_code
-from syncd.diagnostics.check.codes import CODES, SECTIONS
-from syncd.diagnostics.check.finding import Finding
+from syncd.diagnostics.check.finding import CODES, SECTIONS, Finding
 
 ROOT = Path(__file__).parents[3]
 

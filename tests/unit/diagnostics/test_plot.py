@@ -14,12 +14,17 @@ from hypothesis import strategies as st
 
 from syncd.core.verdict import Health, Severity
 from syncd.core.verdict import HealthIssue as Need
-from syncd.diagnostics.report.figures import Figures, Finished, Lag, PastRange, Reason
-from syncd.diagnostics.report.page import page
+from syncd.diagnostics.report.page import page, plots
 from syncd.diagnostics.report.period import Period, Unit
 from syncd.diagnostics.report.plot import HEIGHT, Plot, Series, duration, number
-from syncd.diagnostics.report.plots import plots
-from syncd.diagnostics.report.report import Report
+from syncd.diagnostics.report.report import (
+    Figures,
+    Finished,
+    Lag,
+    PastRange,
+    Reason,
+    Report,
+)
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 ZONES = ["UTC", "Europe/Amsterdam", "America/Santiago", "Asia/Kolkata", "Asia/Beirut"]

@@ -14,16 +14,19 @@ from syncd.core.health_inputs import InstanceInfo, RecentRefusals
 from syncd.core.verdict import Health, HealthIssue, Severity
 from syncd.diagnostics.status.document import check_line
 from syncd.diagnostics.status.facts import FeedStatus
-from syncd.diagnostics.status.history import History, bars, condense
 from syncd.diagnostics.status.rows import (
+    Delivered,
     LedgerLocation,
     OutboxState,
     PastRange,
     Quick,
     Slow,
     Stream,
+    Totals,
+    UncertainCounts,
 )
 from syncd.diagnostics.status.screen import draw
+from syncd.diagnostics.status.watch import History, bars, condense
 from syncd.ledger.feed import Feed
 from syncd.ledger.stats import FeedStats
 
@@ -46,9 +49,7 @@ PULSE = FeedStats(
     uncertain=0,
 )
 SLOW = Slow(
-    delivered=1_204,
-    adopted=3,
-    read_at=NOW,
+    totals=Totals(delivered=1_204, adopted=3, read_at=NOW),
     accounts={"hours": "between a and b: 4 confirmed, 4 delivered, 0 unexplained"},
     backfills=[],
     source_fault=None,
@@ -63,11 +64,8 @@ QUICK = Quick(
     stats=PULSE,
     place=LedgerLocation(NOW, NOW, 1, 77, 5, 77, 5, "shop"),
     members=[ALIVE],
-    delivered_per_minute=12,
-    delivered_since=2,
-    last_delivered_at=NOW,
-    uncertain_attempts=0,
-    possible_repeats=0,
+    delivered=Delivered(per_minute=12, since=2, last_at=NOW),
+    uncertain=UncertainCounts(attempts=0, orders=0),
     holders=None,
 )
 WELL = FeedStatus(SETTINGS, Feed(1, AGO), QUICK, SLOW)
@@ -91,8 +89,7 @@ TROUBLED = replace(
         ),
         place=replace(QUICK.place, system_identifier=78),
         holders=["pid 4711 billing since 2026-11-20 09:00:00+00"],
-        possible_repeats=1,
-        uncertain_attempts=2,
+        uncertain=UncertainCounts(attempts=2, orders=1),
     ),
     slow=replace(
         SLOW,
@@ -113,7 +110,7 @@ def shown(
     history = more.get("history")
     assert history is None or isinstance(history, History)
     Console(file=stream, width=width, highlight=False).print(
-        draw("shop", health, facts, at=NOW, history=history)
+        draw("shop", health, facts, at=NOW, history=history.draw() if history else None)
     )
     return stream.getvalue()
 

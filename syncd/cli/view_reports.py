@@ -1,26 +1,29 @@
-"""The report of a trial of two views, for people and for scripts."""
+"""What `syncd views try` and `detect` found, for people and for scripts."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from rich.console import Console
 from rich.text import Text
 
 from syncd.cli.check import print_finding
+from syncd.cli.output import print_line, shown_json
 from syncd.cli.plan import minute
-from syncd.cli.prose import print_line, shown_json
 from syncd.config.settings import Settings
+from syncd.core.sql_text import quoted
 from syncd.core.survey import Survey, Tally
 from syncd.core.wording import count, span
 from syncd.delivery.rendering import rules_of
-from syncd.diagnostics.check.check import as_json
-from syncd.setup.views import TrialResult
+from syncd.diagnostics.check.role import listed
+from syncd.setup.views import Recognised, TrialResult, shops
 from syncd.setup.views.difference import Difference
 
 EVENTS = 3
 """Events that are shown as they would be sent."""
 
 _REASONS = 10
+MOST_NAMED = 5
 
 
 def print_trial(
@@ -30,12 +33,12 @@ def print_trial(
     for line in _summary(settings, result):
         print_line(console, line, hang=2)
     _print_section(console, "Outcome of the orders", _outcomes(settings, result.survey))
-    _print_heading(console, "Columns and look-ups")
+    _print_section(console, "Columns and look-ups")
     for finding in result.findings:
         print_finding(console, finding)
     odd = [*_oddities(settings, result)] or ["  nothing"]
     _print_section(console, "Worth checking", odd)
-    _print_heading(console, "Events as they would be sent")
+    _print_section(console, "Events as they would be sent")
     for event in list(result.survey.events.values())[:EVENTS]:
         console.print(shown_json(event), markup=False, soft_wrap=True)
     _print_section(console, "Compared with the current views", _change(result.change))
@@ -57,7 +60,7 @@ def document(result: TrialResult) -> dict[str, object]:
         "without_time": result.without_time,
         "several_rows": result.repeated[0],
         "slow": result.slow or None,
-        "findings": as_json(result.findings),
+        "findings": [asdict(finding) for finding in result.findings],
         "difference": asdict(result.change) if result.change else None,
     }
 
@@ -69,14 +72,10 @@ def _tallies(tallies: Mapping[str, Tally]) -> list[dict[str, object]]:
     ]
 
 
-def _print_section(console: Console, heading: str, lines: Iterable[str]) -> None:
-    _print_heading(console, heading)
+def _print_section(console: Console, heading: str, lines: Iterable[str] = ()) -> None:
+    console.print(Text(heading, style="bold"))
     for line in lines:
         print_line(console, line)
-
-
-def _print_heading(console: Console, text: str) -> None:
-    console.print(Text(text, style="bold"))
 
 
 def _summary(settings: Settings, result: TrialResult) -> Iterator[str]:
@@ -196,3 +195,104 @@ def _next(result: TrialResult, where: str) -> str:
     if any(finding.severity == "error" for finding in result.findings):
         return "fix the errors above, and try again"
     return "correct the views, and try them again"
+
+
+def print_detection(console: Console, found: Sequence[Recognised], tables: int) -> None:
+    """Print what was found, and the next step."""
+    for each in found:
+        console.print(Text(_title(each), style="bold"), soft_wrap=True)
+        for line in _lines(each):
+            print_line(console, line)
+    fitting = next((each for each in found if each.fits), None)
+    if fitting is not None:
+        name = views_of(fitting)
+        print_line(
+            console, f"next: `syncd views try {name}`, then `syncd views apply {name}`"
+        )
+        return
+    for line in _nothing(found, tables):
+        print_line(console, line, hang=2)
+
+
+def views_of(found: Recognised) -> str:
+    """Return how the views are named on the command line, for this schema."""
+    if found.schema == "public":
+        return found.shop.name
+    return f"{found.shop.name} --schema {quoted(found.schema)}"
+
+
+def detected(found: Recognised) -> dict[str, object]:
+    """Lay out what was found for scripts."""
+    trial = found.trial
+    return {
+        "name": found.shop.name,
+        "title": found.shop.title,
+        "schema": found.schema,
+        "version": found.version or None,
+        "migration": found.migration or None,
+        "tested": list(found.shop.tested),
+        "fits": found.fits,
+        "lacking": list(found.lacking),
+        "readable": found.is_readable,
+        "settings": dict(found.settings),
+        "index": list(found.index),
+        "listen": list(found.listen),
+        "tried": None if trial is None else len(trial.keys),
+        "sent": None if trial is None else trial.survey.sent,
+        "untried": found.untried or None,
+    }
+
+
+def _title(found: Recognised) -> str:
+    version = f" {found.version}" if found.version else ""
+    tested = ", ".join(found.shop.tested)
+    return (
+        f"{found.shop.title}{version}, in schema {found.schema} "
+        f"(syncd's views were tested on {tested})"
+    )
+
+
+def _lines(found: Recognised) -> Iterator[str]:
+    if found.migration:
+        yield f"  its last migration of the orders is {found.migration}"
+    if not found.fits:
+        yield f"  the views do not fit: there is no {listed(found.lacking, MOST_NAMED)}"
+        yield f"  change a copy: `syncd views show {found.shop.name} > my-shop.sql`"
+        return
+    yield f"  the views fit; an order is confirmed when {found.shop.confirmed}"
+    yield from _tried(found)
+    for name, value in found.settings.items():
+        yield f"  set source.{name} = {json.dumps(value)}{_why(found, name)}"
+    for statement in found.index:
+        yield f"  add the index: {statement}"
+    if found.listen:
+        tables = " ".join(f"--listen '{each}'" for each in found.listen)
+        yield f'  for capture = "listen": syncd install {tables}'
+
+
+def _tried(found: Recognised) -> Iterator[str]:
+    if not found.is_readable:
+        yield "  this role may not read the tables: name with --dsn who may"
+    elif found.untried:
+        yield f"  they could not be tried: {found.untried}"
+    elif found.trial is not None and not found.trial.keys:
+        yield "  there is no confirmed order yet"
+    elif found.trial is not None:
+        sent, orders = found.trial.survey.sent, len(found.trial.keys)
+        yield f"  of the newest {count(orders)}, {sent:,} would be sent"
+
+
+def _why(found: Recognised, name: str) -> str:
+    if name == "time_zone":
+        return ", unless the shop's own process runs in another zone"
+    return f" (there are {', '.join(found.values(name.removeprefix('require_')))})"
+
+
+def _nothing(found: Sequence[Recognised], tables: int) -> Iterator[str]:
+    known = ", ".join(shop.title for shop in shops().values())
+    if not tables:
+        yield "this database has no tables: is it the shop's?"
+        return
+    if not found:
+        yield f"none of the shop systems that syncd has views for: {known}"
+    yield "next: `syncd views draft` proposes the two views for a shop of its own"

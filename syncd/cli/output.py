@@ -1,5 +1,7 @@
-"""Lists of orders: for a terminal of any width, for other programs, as JSON."""
+"""What commands print: lines and lists, fit to a terminal, whole for other programs."""
 
+import json
+import textwrap
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -9,7 +11,57 @@ from rich.table import Table
 from rich.text import Text
 
 from syncd.cli.context import json_time, print_json
-from syncd.cli.prose import print_line
+
+_ENDLESS = 1_000_000
+_SHOWN = frozenset("\n\u200c\u200d")
+"""Besides what is printable: line ends, and what joins letters and emoji."""
+
+
+def print_line(console: Console, line: str, *, hang: int = 0) -> None:
+    """Print a line in the console's width; of an indented one, the rest below it."""
+    depth = len(line) - len(line.lstrip())
+    indent = " " * (depth + 2 if depth else hang)
+    parts = textwrap.wrap(
+        line,
+        console.width,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,  # a command or a key can be copied whole
+    )
+    for part in parts:
+        console.print(part, markup=False, soft_wrap=True)
+
+
+def line_console() -> Console:
+    """Return a console that breaks lines on a terminal only: whole ones for grep."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _ENDLESS
+    return console
+
+
+def shown_json(value: object) -> str:
+    """Write a value as JSON for people: characters as they are.
+
+    Invisible ones, and those that control a terminal, stay escaped.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=float)
+    return "".join(c if _is_shown(c) else json.dumps(c)[1:-1] for c in text)
+
+
+def _is_shown(character: str) -> bool:
+    return character.isprintable() or character in _SHOWN
+
+
+def print_lines(*lines: str) -> None:
+    """Print lines; without a terminal they are not wrapped."""
+    console = Console(highlight=False)
+    for line in lines:
+        if console.is_terminal:
+            print_line(console, line, hang=2)
+        else:
+            click.echo(line)
+
 
 MOST_LISTED = 1000
 TABLE_COLUMNS = 70
