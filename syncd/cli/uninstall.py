@@ -9,12 +9,13 @@ import click
 from syncd.cli.context import configured
 from syncd.cli.install import LEDGER, SOURCE, connect_owners, print_apart, print_scripts
 from syncd.config.settings import Settings
-from syncd.setup.install.leftovers import file_names, remove_leftovers
 from syncd.setup.install.removal import (
     Removal,
+    file_names,
     outbox_removal,
     refuse_running,
     removal,
+    remove_leftovers,
     stop_listening,
     uninstall,
 )

@@ -17,7 +17,7 @@ from syncd.core.wording import count, span
 from syncd.delivery.rendering import rules_of
 from syncd.diagnostics.check.role import listed
 from syncd.setup.views import Recognised, TrialResult, shops
-from syncd.setup.views.difference import Difference
+from syncd.setup.views.trial import Difference
 
 EVENTS = 3
 """Events that are shown as they would be sent."""

@@ -96,7 +96,7 @@ def test_drivers_are_imported_by_their_adapters_only(driver: str) -> None:
             "setup/install/scripts.py",
             "setup/install/triggers.py",
             "setup/install/wal.py",
-            "setup/install/wal_scripts.py",
+            "setup/install/wal_tables.py",
         },
         "requests": {"delivery/squeezely.py", "delivery/transport.py"},
         "urllib3": {"delivery/squeezely.py", "delivery/transport.py"},

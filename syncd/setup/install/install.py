@@ -5,14 +5,12 @@ The invariant: what already stands as it should is neither locked nor made again
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from psycopg.conninfo import conninfo_to_dict
 
 from syncd.core.errors import ConfigError
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
-from syncd.setup.install.safety import refuse_published, refuse_untrusted
 from syncd.setup.install.scripts import (
     SqlScript,
     ledger_grants,
@@ -22,7 +20,12 @@ from syncd.setup.install.scripts import (
     script,
     view_grants,
 )
-from syncd.setup.install.session import pinned_both, run
+from syncd.setup.install.session import (
+    pinned_both,
+    refuse_published,
+    refuse_untrusted,
+    run,
+)
 from syncd.source.connections import Connections
 
 OUTBOX = "capture/outbox.sql"
@@ -153,33 +156,19 @@ def _ledger_rights(
         yield ledger_grants(role)
 
 
-class LackingRight(NamedTuple):
-    """What a role may not do with a relation of schema syncd."""
+def lacks(database: Database, title: str, role: str) -> bool:
+    """Return whether a role lacks a right that a file of grants in `sql/` gives.
 
-    relation: str
-    privilege: str
-
-
-def lacks(database: Database, title: str, role: str | None) -> list[tuple[str, str]]:
-    """List relation and right for each that a role lacks of a file of grants.
-
-    Args:
-        database: Where.
-        title: The file in `sql/`; what is not there is not lacking.
-        role: None for one's own.
+    A right on what is not there is not lacking.
     """
     wanted = list(rights(title))
-    missing: list[tuple[str, str]] = []
-    missing += database.rows(
-        LackingRight,
+    lacking = database.run(
         query("lacking_rights"),
         relations=[relation for relation, _ in wanted],
         privileges=[privilege for _, privilege in wanted],
         role=role,
     )
-    if role is not None and database.value(bool, query("lacks_schema"), role=role):
-        missing.append(("schema", "USAGE"))
-    return missing
+    return lacking > 0 or database.value(bool, query("lacks_schema"), role=role)
 
 
 def _view_rights(source: Database, names: Grantees) -> Iterator[SqlScript]:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from psycopg import sql
+
 from syncd.capture.wal.monitor import missed_since
 from syncd.capture.wal.publication import Publication
 from syncd.capture.wal.slot import (
@@ -30,16 +32,10 @@ from syncd.core.errors import (
 from syncd.core.target import Target
 from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
-from syncd.postgres.statements import query
 from syncd.setup.install.install import Capture, Grantees, installed
-from syncd.setup.install.scripts import SqlScript
+from syncd.setup.install.scripts import SqlScript, script
 from syncd.setup.install.session import pinned
-from syncd.setup.install.wal_scripts import (
-    publication_script,
-    slot_drop,
-    slot_script,
-)
-from syncd.setup.install.wal_tables import Publishing
+from syncd.setup.install.wal_tables import Publishing, is_published, unpublish
 from syncd.source.connections import Connections
 
 
@@ -48,33 +44,23 @@ class Following:
     """What an installation is going to do, after everything was checked.
 
     Attributes:
-        scripts: In one transaction, with the rest of an installation.
-        undo: Takes them back; a publication that was there before stays.
-        slot: Makes the slot; None when it is there already.
-        drops: Whether a slot is dropped before.
+        name: Of the slot, and of the publication.
+        publishing: Runs in one transaction, with the rest of an installation.
+        apart: Makes the slot, maybe after the old one is dropped; each script runs
+            after the rest, in a transaction of its own. Empty: it is there already.
         missed_since: From when on orders may be unheard of if a slot is made; None:
             it is the first.
-        remarks: What the operator should know, a sentence each.
     """
 
     name: str
-    scripts: Sequence[SqlScript]
-    undo: Sequence[SqlScript]
-    slot: SqlScript | None
-    drops: bool
+    publishing: Publishing
+    apart: Sequence[SqlScript]
     missed_since: datetime | None
-    remarks: Sequence[str]
 
     @property
     def capture(self) -> Capture:
         """What is run with the rest of an installation."""
-        return Capture(self.scripts)
-
-    @property
-    def apart(self) -> list[SqlScript]:
-        """What runs after the rest, each in a transaction of its own."""
-        drop = [slot_drop(self.name)] if self.drops else []
-        return [*drop, *([self.slot] if self.slot else [])]
+        return Capture(self.publishing.scripts)
 
 
 def prepare(
@@ -105,21 +91,17 @@ def prepare(
     server.check()
     reached = _reached(connections, feed)
     since = missed_since(reached, server.now, lookback)
-    makes_slot = _makes_slot(slots, server, reached, since, recreate=recreate)
+    apart: list[SqlScript] = []
+    if _makes_slot(slots, server, reached, since, recreate=recreate):
+        if slots.find() is not None:
+            apart.append(_slot_drop(slots.name))
+        apart.append(_slot_script(slots.name, server))
     publishing = Publishing.of(source, publication, names, wanted)
-    return Following(
-        slots.name,
-        publishing.scripts,
-        publishing.undo,
-        slot_script(slots.name, server) if makes_slot else None,
-        drops=makes_slot and slots.find() is not None,
-        missed_since=since if reached else None,
-        remarks=publishing.remarks,
-    )
+    return Following(slots.name, publishing, apart, since if reached else None)
 
 
 def follow(connections: Connections, feed: str, following: Following) -> list[str]:
-    """Make the slot, after `scripts` were run; if that fails, they are taken back.
+    """Make the slot, after the publication; if that fails, that is taken back.
 
     Returns:
         What was done and should be known, a sentence each.
@@ -128,8 +110,8 @@ def follow(connections: Connections, feed: str, following: Following) -> list[st
         SyncdError: It failed.
     """
     source = connections.source
-    done = [f"publication {following.name}", *following.remarks]
-    if following.slot is None:
+    done = [f"publication {following.name}", *following.publishing.remarks]
+    if not following.apart:
         return done
     with _undone(source, following):
         for each in following.apart:
@@ -153,27 +135,36 @@ def unfollow(connections: Connections, feed: str) -> list[str]:
         ConfigError: The daemon still reads the slot; nothing was changed.
     """
     source = connections.source
-    slots, publication = SlotCatalog(source, feed), Publication(source, feed)
+    slots = SlotCatalog(source, feed)
     with pinned(source):
         slot = slots.find()
-        exists = source.run(query("publication"), publication=publication.name) > 0
-    mine = slot if slot and slot.is_here else None
-    if mine and mine.active_pid:
-        raise _busy(slots.name, mine.active_pid)
-    if mine:
-        with pinned(source):
-            source.run(slot_drop(slots.name).statement)
+        exists = is_published(source, slots.name)
+    dropped: dict[str, SqlScript] = {}
+    if slot and slot.is_here:
+        if slot.active_pid:
+            raise _busy(slots.name, slot.active_pid)
+        dropped[f"slot {slots.name}"] = _slot_drop(slots.name)
     if exists:
+        dropped[f"publication {slots.name}"] = unpublish(slots.name)
+    for each in dropped.values():
         with pinned(source):
-            source.run(publication_script("wal_undo.sql", publication.name).statement)
-    dropped = [f"slot {slots.name}"] if mine else []
-    return [*dropped, f"publication {publication.name}"] if exists else dropped
+            source.run(each.statement)
+    return list(dropped)
 
 
 def unfollowing(feed: str) -> list[SqlScript]:
     """Return the SQL that `unfollow` runs."""
     name = slot_name(feed)
-    return [slot_drop(name), publication_script("wal_undo.sql", name)]
+    return [_slot_drop(name), unpublish(name)]
+
+
+def _slot_script(name: str, server: Server) -> SqlScript:
+    failover = sql.SQL(", false, false, true" if server.has_failover else "")
+    return script("capture/wal_slot.sql", slot=sql.Literal(name), failover=failover)
+
+
+def _slot_drop(name: str) -> SqlScript:
+    return script("capture/wal_slot_drop.sql", slot=sql.Literal(name))
 
 
 def _makes_slot(
@@ -232,7 +223,7 @@ def _undone(source: Database, following: Following) -> Iterator[None]:
         yield
     except SyncdError:
         with pinned(source):
-            for each in following.undo:
+            for each in following.publishing.undo:
                 source.run(each.statement)
         raise
 
@@ -241,20 +232,18 @@ def _reached(connections: Connections, feed: str) -> SlotPosition | None:
     """Read how far the feed has read a slot; None before the first time."""
     if not installed(connections.ledger):
         return None
-    found = FeedStore(connections, feed).find()
-    return (
-        SlotPositionStore(connections.ledger, found.feed_id).read() if found else None
-    )
+    positions = _positions(connections, feed)
+    return positions.read() if positions else None
 
 
 def _move(connections: Connections, feed: str) -> None:
     """Note that the feed reads a new slot, from its beginning."""
-    found, slots = (
-        FeedStore(connections, feed).find(),
-        SlotCatalog(connections.source, feed),
-    )
-    slot = slots.find()
-    if found and slot and slot.confirmed:
-        at = slots.server().now
-        progress = SlotPositionStore(connections.ledger, found.feed_id)
-        progress.move(SlotPosition(slot.confirmed, at))
+    slots = SlotCatalog(connections.source, feed)
+    positions, slot = _positions(connections, feed), slots.find()
+    if positions and slot and slot.confirmed:
+        positions.move(SlotPosition(slot.confirmed, slots.server().now))
+
+
+def _positions(connections: Connections, feed: str) -> SlotPositionStore | None:
+    found = FeedStore(connections, feed).find()
+    return SlotPositionStore(connections.ledger, found.feed_id) if found else None

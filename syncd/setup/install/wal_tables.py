@@ -1,7 +1,10 @@
-"""Chooses the tables that a publication has, and what publishes them."""
+"""Publishes the tables that `capture = "wal"` follows: which, and with what SQL."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import msgspec
+from psycopg import sql
 
 from syncd.capture.keys import key_table
 from syncd.capture.wal.publication import Publication, Table
@@ -9,15 +12,10 @@ from syncd.core.errors import ConfigError
 from syncd.core.target import Target
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
-from syncd.setup.install.install import Grantees
+from syncd.setup.install.install import Grantees, may_replicate
 from syncd.setup.install.keys import refuse_other_keys
-from syncd.setup.install.scripts import SqlScript
+from syncd.setup.install.scripts import SqlScript, script
 from syncd.setup.install.session import find_table
-from syncd.setup.install.wal_scripts import (
-    publication_script,
-    publishing,
-    role_scripts,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +46,27 @@ class Publishing:
             SyncdError: One of them cannot be published.
         """
         tables, remarks = _choose(source, publication, names, wanted)
-        role = role_scripts(source, names.role)
-        name = publication.name
-        exists = source.run(query("publication"), publication=name) > 0
-        stands = exists and publication.is_of(tables)
-        return cls(
-            [*role[:1], *([] if stands else [publishing(name, tables)])],
-            [
-                *role[1:],
-                *([] if exists else [publication_script("wal_undo.sql", name)]),
-            ],
-            remarks,
-        )
+        exists = is_published(source, publication.name)
+        scripts, undo = [], []
+        if not may_replicate(source, names.role):
+            role = sql.Identifier(names.role)
+            scripts.append(script("capture/wal_role.sql", role=role))
+            undo.append(script("capture/wal_role_undo.sql", role=role))
+        if not (exists and publication.is_of(tables)):
+            scripts.append(_publish(publication.name, tables))
+        if not exists:
+            undo.append(unpublish(publication.name))
+        return cls(scripts, undo, remarks)
+
+
+def is_published(source: Database, name: str) -> bool:
+    """Return whether there is a publication of this name."""
+    return source.run(query("publication"), publication=name) > 0
+
+
+def unpublish(name: str) -> SqlScript:
+    """Compose what drops the publication."""
+    return script("capture/wal_undo.sql", publication=sql.Identifier(name))
 
 
 def _choose(
@@ -88,3 +95,22 @@ def _refuse_twice(tables: Sequence[Table]) -> None:
     for place, table in enumerate(tables):
         if table.oid in {other.oid for other in tables[:place]}:
             raise ConfigError(f"{table.title} is named twice", "Name each table once.")
+
+
+def _publish(name: str, tables: Sequence[Table]) -> SqlScript:
+    """Compose what publishes the tables, with their key columns as its note."""
+    note = msgspec.json.encode({str(table.oid): table.key for table in tables})
+    return script(
+        "capture/wal.sql",
+        publication=sql.Identifier(name),
+        tables=sql.SQL(", ").join(map(_published, tables)),
+        note=sql.Literal(note.decode()),
+    )
+
+
+def _published(table: Table) -> sql.Composable:
+    name = sql.SQL("ONLY ") + sql.Identifier(table.schema, table.name)
+    if table.columns is None:
+        return name
+    columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
+    return sql.SQL("{} ({})").format(name, columns)

@@ -4,7 +4,7 @@ What can be replaced is replaced. Where the columns changed, both views are recr
 the same transaction, for the same owner and the same readers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,6 @@ from syncd.config.settings import Settings
 from syncd.core.command_errors import ViewFileError
 from syncd.core.errors import ConfigError, SlowStatementError
 from syncd.core.sql_text import SqlName
-from syncd.delivery.rendering import refuse_unknown_fields
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.views import check_plans, check_types
 from syncd.postgres.database import Database
@@ -20,24 +19,22 @@ from syncd.postgres.statements import composed, identifier, query, quoted, trust
 from syncd.setup.install.install import may_replicate
 from syncd.setup.install.scripts import view_grants
 from syncd.setup.install.session import run
-from syncd.setup.views.definition import define, is_of_other_columns
-from syncd.setup.views.file import ViewFile, ViewNames
-from syncd.source.orders import Source
+from syncd.setup.views.file import (
+    ViewFile,
+    ViewNames,
+    create,
+    drop,
+    is_of_other_columns,
+)
+from syncd.setup.views.trial import refuse_other_columns
 
 How = Literal["created", "replaced", "recreated, since their columns changed"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
+class _Owned:
     """A view that is there: its owner, and who else may read it (None: everybody)."""
 
-    view: SqlName
-    owner: str
-    readers: Sequence[str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Owned:
     owner: str
     readers: Sequence[str | None]
 
@@ -61,8 +58,7 @@ class Application:
         with self._database.transaction():
             may_replicate(self._database, role)
             self._refuse_schemas()
-            standing = list(self._standing())
-            how = self._make(file, standing)
+            how = self._make(file, self._standing())
             self._check(file)
             names = map(str, self._names.both)
             run(self._database, [view_grants(role, *names)])
@@ -71,12 +67,9 @@ class Application:
     def plans(self) -> list[Finding]:
         """Judge the plans of the look-ups; none where that takes too long."""
         try:
-            return list(check_plans(self._source()))
+            return list(check_plans(self._names.source(self._database)))
         except SlowStatementError:
             return []
-
-    def _source(self) -> Source:
-        return Source(self._database, *map(str, self._names.both))
 
     def _refuse_schemas(self) -> None:
         for name in self._names.both:
@@ -89,50 +82,39 @@ class Application:
                     "`syncd install --as DSN` makes it, with the ledger.",
                 )
 
-    def _standing(self) -> Iterator[_Standing]:
-        for name in self._names.both:
-            found = self._database.find(_Owned, query("standing_view"), view=str(name))
-            if found:
-                yield _Standing(name, found.owner, found.readers)
+    def _standing(self) -> Mapping[SqlName, _Owned]:
+        found = {
+            name: self._database.find(_Owned, query("standing_view"), view=str(name))
+            for name in self._names.both
+        }
+        return {name: owned for name, owned in found.items() if owned}
 
-    def _make(self, file: ViewFile, standing: Sequence[_Standing]) -> How:
+    def _make(self, file: ViewFile, standing: Mapping[SqlName, _Owned]) -> How:
         try:
             with self._database.transaction():
-                self._define(file)
+                create(self._database, file, self._names)
         except ViewFileError as error:
             if len(standing) < len(self._names.both) or not is_of_other_columns(error):
                 raise
         else:
             return "replaced" if standing else "created"
-        self._drop(file)
-        self._define(file)
-        for each in standing:
-            self._restore(each)
+        drop(self._database, file, self._names)
+        create(self._database, file, self._names)
+        for name, owned in standing.items():
+            self._restore(name, owned)
         return "recreated, since their columns changed"
 
-    def _define(self, file: ViewFile) -> None:
-        for definition in file.definitions(self._names):
-            define(self._database, file, definition)
-
-    def _drop(self, file: ViewFile) -> None:
-        confirmed, purchases = map(identifier, map(str, self._names.both))
-        statement = composed("drop_views", confirmed=confirmed, purchases=purchases)
-        define(self._database, file, statement.text.decode())
-
-    def _restore(self, standing: _Standing) -> None:
-        view = identifier(str(standing.view))
-        owner = quoted(standing.owner)
+    def _restore(self, name: SqlName, owned: _Owned) -> None:
+        view, owner = identifier(str(name)), quoted(owned.owner)
         self._database.run(composed("own_view", view=view, role=owner))
-        for reader in standing.readers:
+        for reader in owned.readers:
             role = trusted_sql("PUBLIC") if reader is None else quoted(reader)
             self._database.run(composed("let_read", view=view, role=role))
 
     def _check(self, file: ViewFile) -> None:
         """Refuse views that no daemon could read."""
-        source = self._source()
-        source.views.check()
-        columns = [c.name for c in source.views.columns(source.views.purchases)]
-        refuse_unknown_fields(f"{file.title}: the view", columns)
+        source = self._names.source(self._database)
+        refuse_other_columns(file, source)
         for finding in check_types(self._settings, source):
             if finding.code == "views.key" and finding.severity == "error":
                 reason = f"{finding.subject} {finding.message}"

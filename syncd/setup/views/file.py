@@ -1,4 +1,4 @@
-"""A file of the two views: nothing else may stand in it."""
+"""A file of the two views, and nothing else; run one statement at a time."""
 
 import re
 import sys
@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from syncd.config.settings import Settings
-from syncd.core.command_errors import ViewFileError, ViewsUnknownError
+from syncd.core.command_errors import (
+    StatementRefusedError,
+    ViewFileError,
+    ViewsUnknownError,
+)
 from syncd.core.sql_text import (
     DEFAULT_SCHEMA,
     SqlName,
@@ -17,7 +21,10 @@ from syncd.core.sql_text import (
     statements,
 )
 from syncd.core.text import shown
+from syncd.postgres.database import Database
+from syncd.postgres.statements import composed, identifier
 from syncd.setup.views.shop import TEMPLATE, shops, sql_of
+from syncd.source.orders import Source
 
 MOST_BYTES = 1_000_000
 """Of a file; no views are larger."""
@@ -34,6 +41,9 @@ _WRAPPERS = {
     ("END",),
 }
 """What a file may hold beside the views; a transaction is made anyway."""
+_HINT = "Correct the view as PostgreSQL's message says; qualify tables with schemas."
+_OTHER_COLUMNS = "42P16"
+"""SQLSTATE: a view cannot be replaced by one with other columns."""
 _MARK = re.compile(r"--.*\b(?:DOUBT|GAP)(?=[:.]|$)", re.MULTILINE)
 
 _HEADS = (("CREATE", "VIEW"), ("CREATE", "OR", "REPLACE", "VIEW"))
@@ -63,6 +73,10 @@ class ViewNames:
     def both(self) -> tuple[SqlName, SqlName]:
         """Both, `confirmed` first."""
         return self.confirmed, self.purchases
+
+    def source(self, database: Database) -> Source:
+        """Return the orders that the views of these names have."""
+        return Source(database, *map(str, self.both))
 
 
 DEFAULT_NAMES = ViewNames.parse("syncd.confirmed_orders", "syncd.purchases")
@@ -230,3 +244,40 @@ def _renamed(statement: SqlStatement, renamed: dict[SqlName, SqlName]) -> Defini
             place += 1
         body = end
     return Definition(renamed[view.qualified()], "".join(parts), statement.line)
+
+
+def create(database: Database, file: ViewFile, names: ViewNames) -> None:
+    """Create or replace the views of a file, under these names.
+
+    Raises:
+        ViewFileError: PostgreSQL refuses one; with the line in the file.
+    """
+    for each in file.definitions(names):
+        _define(database, file, each.text, each)
+
+
+def drop(database: Database, file: ViewFile, names: ViewNames) -> None:
+    """Drop the views of these names, to make room for those of a file.
+
+    Raises:
+        ViewFileError: PostgreSQL refuses it.
+    """
+    confirmed, purchases = map(identifier, map(str, names.both))
+    statement = composed("drop_views", confirmed=confirmed, purchases=purchases)
+    _define(database, file, statement.text.decode())
+
+
+def _define(
+    database: Database, file: ViewFile, text: str, definition: Definition | None = None
+) -> None:
+    try:
+        database.define(text)
+    except StatementRefusedError as error:
+        line = definition.line_of(error.offset or 0) if definition else None
+        raise ViewFileError(file.title, line, error.reason, _HINT) from error
+
+
+def is_of_other_columns(error: ViewFileError) -> bool:
+    """Return whether PostgreSQL refused to replace a view by one of other columns."""
+    cause = error.__cause__
+    return isinstance(cause, StatementRefusedError) and cause.sqlstate == _OTHER_COLUMNS

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from syncd.config.settings import Settings
 from syncd.core.errors import (
@@ -18,16 +18,93 @@ from syncd.core.errors import (
     SyncdError,
     ViewError,
 )
-from syncd.core.survey import Row, Survey
+from syncd.core.event_diff import compare, places
+from syncd.core.survey import Row, Survey, Tally
 from syncd.delivery.rendering import refuse_unknown_fields, rules_of
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.views import check_plans, check_types, check_views
 from syncd.postgres.database import Database
 from syncd.postgres.statements import composed, query
-from syncd.setup.views.definition import define
-from syncd.setup.views.difference import Difference, Listing, difference
-from syncd.setup.views.file import TRIAL_NAMES, ViewFile, ViewNames
+from syncd.setup.views.file import TRIAL_NAMES, ViewFile, ViewNames, create
 from syncd.source.orders import Source
+
+_EVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The newest orders of two views: when each was confirmed, and its event.
+
+    Attributes:
+        is_whole: Whether the views list no other orders.
+    """
+
+    times: Mapping[str, datetime]
+    events: Mapping[str, Mapping[str, object]]
+    is_whole: bool
+
+    @property
+    def since(self) -> datetime:
+        """From when on every order is among them."""
+        return _EVER if self.is_whole else min(self.times.values())
+
+
+@dataclass(slots=True)
+class Difference:
+    """How two listings differ; of the orders that are newer than the oldest of both.
+
+    Attributes:
+        compared: Orders that both list.
+        fields: By field and kind (`email changed`): how many events.
+    """
+
+    compared: int = 0
+    added: Tally = field(default_factory=Tally)
+    gone: Tally = field(default_factory=Tally)
+    moved: Tally = field(default_factory=Tally)
+    changed: Tally = field(default_factory=Tally)
+    fields: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_none(self) -> bool:
+        """Whether there is no difference."""
+        tallies = self.added, self.gone, self.moved, self.changed
+        return not any(tally.orders for tally in tallies)
+
+
+def difference(before: Listing, after: Listing) -> Difference:
+    """Compare two listings of the newest orders."""
+    since = max(before.since, after.since)
+    found = Difference()
+    for key in dict.fromkeys([*after.times, *before.times]):
+        was, now = before.times.get(key), after.times.get(key)
+        if max(t for t in (was, now) if t) < since:
+            continue
+        if was is None or now is None:
+            (found.added if was is None else found.gone).add(key)
+            continue
+        found.compared += 1
+        if was != now:
+            found.moved.add(key)
+        _compare_events(found, key, before.events.get(key), after.events.get(key))
+    return found
+
+
+def _compare_events(
+    found: Difference,
+    key: str,
+    before: Mapping[str, object] | None,
+    after: Mapping[str, object] | None,
+) -> None:
+    if before is None and after is None:
+        return
+    changes = compare(places(before or {}), places(after or {}))
+    changes = [c for c in changes if c.place.field != "timestamp"]
+    if changes:
+        found.changed.add(key)
+        for name in {f"{c.place.field} {c.kind}" for c in changes}:
+            found.fields[name] = found.fields.get(name, 0) + 1
+
 
 NEWEST_ORDERS = 1_000
 PAGE_ORDERS = 100
@@ -94,17 +171,11 @@ class Trial:
             PermissionDeniedError: The role may not read a table.
         """
         with reading_as(), self._database.transaction(is_kept=False):
-            for definition in file.definitions(TRIAL_NAMES):
-                define(self._database, file, definition)
+            create(self._database, file, TRIAL_NAMES)
             self._database.run(query("take_no_writes"))
-            source = self._source(TRIAL_NAMES)
-            source.views.check()
-            columns = [c.name for c in source.views.columns(source.views.purchases)]
-            refuse_unknown_fields(f"{file.title}: the view", columns)
+            source = TRIAL_NAMES.source(self._database)
+            refuse_other_columns(file, source)
             return self._examine(file, source, orders)
-
-    def _source(self, names: ViewNames) -> Source:
-        return Source(self._database, str(names.confirmed), str(names.purchases))
 
     def _examine(self, file: ViewFile, source: Source, orders: int) -> TrialResult:
         now = source.clock()
@@ -156,7 +227,7 @@ class Trial:
 
     def _compare(self, result: TrialResult, orders: int) -> Difference | None:
         """Compare the newest orders with those of the current views."""
-        before = self._source(ViewNames.of(self._settings))
+        before = ViewNames.of(self._settings).source(self._database)
         survey = Survey(result.survey.rules, result.now)
         standing = TrialResult("", result.now, {}, survey)
         try:
@@ -181,6 +252,17 @@ def reading_as() -> Iterator[None]:
     except PermissionDeniedError as error:
         hint = "Name with --as who may read the shop's tables: their owner, or the DBA."
         raise PermissionDeniedError(str(error), hint) from error
+
+
+def refuse_other_columns(file: ViewFile, source: Source) -> None:
+    """Refuse views that no daemon could read.
+
+    Raises:
+        SchemaMismatchError: One lacks a column, or has one too many.
+    """
+    source.views.check()
+    columns = [c.name for c in source.views.columns(source.views.purchases)]
+    refuse_unknown_fields(f"{file.title}: the view", columns)
 
 
 def _newest(source: Source, orders: int) -> dict[str, datetime]:
