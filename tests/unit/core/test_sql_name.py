@@ -56,3 +56,14 @@ def test_a_name_without_a_schema_is_in_public() -> None:
     """PostgreSQL's default, unless another schema is given."""
     assert SqlName(None, "a").qualified() == SqlName("public", "a")
     assert SqlName("b", "a").qualified() == SqlName("b", "a")
+
+
+def test_names_are_quoted_where_sql_needs_it() -> None:
+    """Capitals, spaces, reserved words, quotes."""
+    assert [quoted(n) for n in ("a_b", "Order", "order", 'a"b', "1a")] == [
+        "a_b",
+        '"Order"',
+        '"order"',
+        '"a""b"',
+        '"1a"',
+    ]

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from syncd.setup.views.draft import Draft, compose
 from syncd.setup.views.draft.choice import Certainty
-from syncd.setup.views.draft.draft import Draft, compose
 from syncd.setup.views.draft.references import with_guesses
-from syncd.setup.views.draft.samples import Row
-from syncd.setup.views.draft.schema import Catalogue, Column, Kind, Name, Table, quote
+from syncd.setup.views.draft.samples import Row, facts_of
+from syncd.setup.views.draft.schema import Catalogue, Column, Kind, Name, Table
 from syncd.setup.views.draft.status import Step, confirmed_now, first_confirmed, step_of
-from syncd.setup.views.draft.values import facts_of
 from syncd.setup.views.draft.words import meaning_of
 
 KINDS = {
@@ -227,14 +226,3 @@ def test_a_table_of_the_same_name_in_another_schema_is_uncertain() -> None:
     made = drafted({"orders": ORDER_ROWS}, ORDERS, other)
     assert made.choice("orders").certainty is Certainty.LIKELY
     assert "tenant.orders has the same name" in made.choice("orders").doubts
-
-
-def test_names_are_quoted_where_sql_needs_it() -> None:
-    """Capitals, spaces, reserved words, quotes."""
-    assert [quote(n) for n in ("a_b", "Order", "order", 'a"b', "1a")] == [
-        "a_b",
-        '"Order"',
-        '"order"',
-        '"a""b"',
-        '"1a"',
-    ]

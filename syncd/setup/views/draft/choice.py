@@ -1,13 +1,12 @@
 """Choices: what was chosen and why, how sure that is, what else it could be."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 
-from syncd.setup.views.draft.fields import Field, agree
+from syncd.setup.views.draft.fields import HUNDREDTHS, Field, agree
 from syncd.setup.views.draft.roles import Role
-from syncd.setup.views.draft.schema import Kind
 from syncd.setup.views.draft.sources import Source
 
 _ENOUGH = 4.0
@@ -27,14 +26,6 @@ class Certainty(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A field that may be the one searched for."""
-
-    field: Field
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
 class Choice:
     """What was chosen for one column of the views.
 
@@ -44,6 +35,8 @@ class Choice:
         why: Reasons for it.
         doubts: Reasons against it, or what cannot be known.
         others: What else it could be.
+        fields: What the SQL reads.
+        tax: What it needs beside these: a table of taxes, or taxes in JSON.
     """
 
     column: str
@@ -53,20 +46,122 @@ class Choice:
     doubts: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     fields: tuple[Field, ...] = field(default=(), repr=False)
+    tax: Mapping[str, object] | None = field(default=None, repr=False)
+
+    @property
+    def is_in_hundredths(self) -> bool:
+        """Whether the SQL reads an amount that is counted in hundredths."""
+        return (self.expression or "").endswith(HUNDREDTHS)
 
 
-def candidates(
-    role: Role, sources: Iterable[Source], fields: Iterable[Field]
-) -> list[Candidate]:
-    """List the fields that may be it, the best first."""
-    allowed = {source.alias for source in sources}
-    found = [
-        Candidate(each, score)
-        for each in fields
-        if each.source.alias in allowed and each.kind in role.kinds
-        if (score := _score(role, each)) > 0
-    ]
-    return sorted(found, key=lambda c: (-c.score, c.field.source.hops, c.field.where))
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A field that may be the one searched for."""
+
+    field: Field
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The fields that may have a role, the best first; maybe none."""
+
+    role: Role
+    ranked: list[Candidate]
+
+    @classmethod
+    def of(
+        cls, role: Role, sources: Iterable[Source], fields: Iterable[Field]
+    ) -> "Candidates":
+        """Find those among the fields of some sources."""
+        allowed = {source.alias for source in sources}
+        found = [
+            Candidate(each, score)
+            for each in fields
+            if each.source.alias in allowed and each.kind in role.kinds
+            if (score := _score(role, each)) > 0
+        ]
+        found.sort(key=lambda c: (-c.score, c.field.source.hops, c.field.where))
+        return cls(role, found)
+
+    @property
+    def best(self) -> Field:
+        """The first; there must be one."""
+        return self.ranked[0].field
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the best is worth a proposal."""
+        return self.scores(_ENOUGH)
+
+    def scores(self, least: float) -> bool:
+        """Return whether the best scores so much."""
+        return bool(self.ranked) and self.ranked[0].score >= least
+
+    def others(self, *chosen: Field) -> tuple[str, ...]:
+        """List what else it could be, at most three."""
+        taken = {each.where for each in chosen}
+        names = dict.fromkeys(c.field.where for c in self.ranked)
+        return tuple(name for name in names if name not in taken)[:3]
+
+    def certainty(self) -> tuple[Certainty, list[str]]:
+        """Return how sure the best is, and the reasons to doubt it."""
+        score, doubts = self.ranked[0].score, list(self._doubts())
+        if score < _GOOD:
+            return Certainty.DOUBTFUL, doubts or ["its name is vague"]
+        if score >= _CLEAR - self.best.source.hops and not doubts:
+            return Certainty.SURE, doubts
+        return Certainty.LIKELY, doubts or ["by its name"]
+
+    def _doubts(self) -> Iterator[str]:
+        facts, source = self.best.facts, self.best.source
+        for rival in islice(self._rivals(), 1):
+            yield f"{rival.where} is as likely"
+        if not facts.rows:
+            yield "no rows to compare it with"
+        elif facts.filled < _ALL:
+            yield f"empty in {1 - facts.filled:.0%} of the sampled rows"
+        elif self.role.fit(facts) < _ALL:
+            yield "some values look different"
+        if not source.is_verified:
+            yield "the way to it is guessed from names"
+        if source.join and source.join.is_first:
+            yield "there may be several, and one is taken"
+
+    def _rivals(self) -> Iterator[Field]:
+        """List those that score about as high and have other values."""
+        for other in self.ranked[1:]:
+            field = other.field
+            is_near = other.score > self.ranked[0].score - _NEAR
+            is_other = bool(field.facts.filled) and field.where != self.best.where
+            if is_near and is_other and not agree(self.best, field):
+                yield field
+
+    def choice(
+        self, column: str, expression: str, more_doubts: Iterable[str] = ()
+    ) -> Choice:
+        """Choose the best, written as an expression."""
+        certainty, doubts = self.certainty()
+        doubts += more_doubts
+        if doubts and certainty is Certainty.SURE:
+            certainty = Certainty.LIKELY
+        return Choice(
+            column,
+            certainty,
+            expression,
+            f"{self.best.where}, by its name",
+            tuple(doubts),
+            self.others(self.best),
+            (self.best,),
+        )
+
+    def as_text(self, column: str, form: str = "nullif({}, '')") -> Choice:
+        """Choose the best as it stands, by default with NULL for empty text."""
+        return self.choice(column, form.format(self.best.text))
+
+    def gap(self, column: str, why: str) -> Choice:
+        """Choose none."""
+        return Choice(column, Certainty.GAP, why=why, others=self.others())
 
 
 def _score(role: Role, each: Field) -> float:
@@ -80,76 +175,3 @@ def _score(role: Role, each: Field) -> float:
     score -= 2.0 * (source.hops > 0 and "company" in source.about)
     score -= 1.5 * (not source.is_verified) + 0.3 * bool(each.path)
     return score if score >= _ENOUGH * 0.6 else 0.0
-
-
-def certainty(found: Sequence[Candidate], role: Role) -> tuple[Certainty, list[str]]:
-    """Return how sure the first candidate is, and the reasons to doubt it."""
-    best = found[0]
-    doubts = list(_doubts(found, role))
-    if best.score < _GOOD:
-        return Certainty.DOUBTFUL, doubts or ["its name is vague"]
-    if best.score >= _CLEAR - best.field.source.hops and not doubts:
-        return Certainty.SURE, doubts
-    return Certainty.LIKELY, doubts or ["by its name"]
-
-
-def _doubts(found: Sequence[Candidate], role: Role) -> Iterator[str]:
-    field = found[0].field
-    facts, source = field.facts, field.source
-    for rival in islice(_rivals(found), 1):
-        yield f"{rival.field.where} is as likely"
-    if not facts.rows:
-        yield "no rows to compare it with"
-    elif facts.filled < _ALL:
-        yield f"empty in {1 - facts.filled:.0%} of the sampled rows"
-    elif role.fit(facts) < _ALL:
-        yield "some values look different"
-    if not source.is_verified:
-        yield "the way to it is guessed from names"
-    if source.join and source.join.is_first:
-        yield "there may be several, and one is taken"
-
-
-def _rivals(found: Sequence[Candidate]) -> Iterator[Candidate]:
-    """List those that score about as high and have other values."""
-    best = found[0]
-    for other in found[1:]:
-        is_near = other.score > best.score - _NEAR and other.field.facts.filled
-        is_other = is_near and other.field.where != best.field.where
-        if is_other and not agree(best.field, other.field):
-            yield other
-
-
-def is_enough(found: Sequence[Candidate]) -> bool:
-    """Return whether the first candidate is worth a proposal."""
-    return bool(found) and found[0].score >= _ENOUGH
-
-
-def others(found: Sequence[Candidate], chosen: Sequence[Field]) -> tuple[str, ...]:
-    """List what else it could be, at most three."""
-    taken = {each.where for each in chosen}
-    names = dict.fromkeys(c.field.where for c in found)
-    return tuple(name for name in names if name not in taken)[:3]
-
-
-def plain(
-    name: str, role: Role, found: Sequence[Candidate], form: str = "{}"
-) -> Choice:
-    """Choose the first candidate as it stands, empty text as NULL."""
-    field = found[0].field
-    sure, doubts = certainty(found, role)
-    text = form.format(as_text(field))
-    return Choice(
-        name,
-        sure,
-        text if form != "{}" else f"nullif({text}, '')",
-        f"{field.where}, by its name",
-        tuple(doubts),
-        others(found, [field]),
-        (field,),
-    )
-
-
-def as_text(field: Field) -> str:
-    """Write a field as text."""
-    return field.expression if field.kind is Kind.TEXT else f"{field.expression}::text"

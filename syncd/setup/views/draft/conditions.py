@@ -1,18 +1,20 @@
-"""Conditions on rows: what a status must be, and that a row was not deleted."""
+"""Conditions on rows: those that are orders of customers, and goods, each once."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from syncd.setup.views.draft.samples import Row, Samples
+from syncd.core.sql_text import quoted
+from syncd.setup.views.draft.roles import ROLES
+from syncd.setup.views.draft.samples import Row, Samples, number
 from syncd.setup.views.draft.schema import (
     Catalogue,
     Column,
     Kind,
     Table,
     literal,
-    one_line,
-    quote,
 )
+from syncd.setup.views.draft.status import is_one_of, listed, named_values
 from syncd.setup.views.draft.words import is_plain, meaning_of, word_set, words
 
 _ORDER = frozenset({"order", "sale"})
@@ -26,6 +28,16 @@ _HOW = word_set(
 _REFUND = word_set(
     "is refund return credit note creditnote gutschrift retour retoure avoir"
 )
+_GOODS = frozenset({"product", "variant", "line"})
+_NO_GOODS = frozenset({"discount", "shipping", "tax", "payment"})
+_LINE = word_set("is line item")
+_CHARGES = word_set(
+    """delivery shipping freight lieferung versand levering verzending livraison
+    downpayment deposit fee surcharge"""
+)
+_NAMED = 6.0
+_MOST = 0.8
+_CLOSE = 0.011
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,101 +53,13 @@ class Standing:
     doubts: tuple[str, ...] = ()
 
 
-def statuses(
-    catalogue: Catalogue, samples: Samples, table: Table
-) -> list[tuple[Column, Sequence[str], Sequence[str]]]:
-    """List the status columns of a table, with values and what these are called."""
-    found = []
-    for column in table.columns:
-        concepts = column.meaning.concepts
-        is_event_kind = "history" in concepts or column.name.lower() in {
-            "type",
-            "action",
-        }
-        is_history = bool(table.meaning.concepts & {"history", "status"})
-        if not (
-            "status" in concepts
-            or (is_history and (is_event_kind or concepts & {"group", "history"}))
-        ):
-            continue
-        if concepts & {"old", "shipping", "tax"} or column.kind in {
-            Kind.TIME,
-            Kind.DATE,
-            Kind.JSON,
-            Kind.BOOLEAN,
-        }:
-            continue
-        values, names = _named_values(catalogue, samples, table, column)
-        if names:
-            rank = (
-                ("payment" in concepts) * 2
-                + ("new" in concepts)
-                + ("status" in concepts)
-            )
-            found.append((rank, (column, values, names)))
-    return [each for _, each in sorted(found, key=lambda f: -f[0])]
-
-
-def _named_values(
-    catalogue: Catalogue, samples: Samples, table: Table, column: Column
-) -> tuple[Sequence[str], Sequence[str]]:
-    """Read a status's values; where it is a number, the names of another table."""
-    if column.kind is Kind.ENUM:
-        return column.labels, column.labels
-    by_column = {r.column: r for r in table.references}
-    reference = by_column.get(column.name)
-    other = catalogue.get(reference.table) if reference else None
-    if other is not None and reference is not None:
-        rows = samples.rows(other)
-        keys = [row.get(reference.to) or "" for row in rows]
-        if reference.is_declared or _has_some(keys, samples.values(table, column.name)):
-            return keys, list(_names_of(other, rows))
-    if column.kind is not Kind.TEXT:
-        return (), ()
-    values = samples.values(table, column.name)
-    return values, values
-
-
-def _has_some(keys: Sequence[str], values: Sequence[str]) -> bool:
-    """Return whether a guessed reference may be one: by its values, if there are."""
-    return not values or bool(set(keys) & set(values))
-
-
-def _names_of(table: Table, rows: Sequence[Row]) -> Iterator[str]:
-    """Name the rows of a table of statuses: by a flag of payment, or by name."""
-    flags = [c for c in table.of_kind(Kind.BOOLEAN) if "paid" in c.meaning.concepts]
-    labels = [
-        c
-        for c in table.of_kind(Kind.TEXT, Kind.ENUM)
-        if c.meaning.concepts & {"name", "code", "status", "slug"}
-    ]
-    for row in rows:
-        if flags:
-            yield "paid" if row.get(flags[0].name) == "true" else "unpaid"
-        else:
-            yield (row.get(labels[0].name) or "") if labels else ""
-
-
-def is_one_of(
-    column: Column, chosen: Sequence[str], values: Sequence[str], names: Sequence[str]
-) -> str:
-    """Write that a status is one of those that were chosen by name."""
-    wanted = sorted({v for v, n in zip(values, names, strict=True) if n in chosen})
-    numeric = column.kind in {Kind.INTEGER, Kind.NUMBER}
-    texts = [v if numeric else literal(v) for v in wanted]
-    name = f"{{alias}}.{quote(column.name)}"
-    return (
-        f"{name} = {texts[0]}" if len(texts) == 1 else f"{name} IN ({', '.join(texts)})"
-    )
-
-
 def gone(table: Table) -> Iterator[str]:
     """Write the conditions under which a row stands: no soft delete, draft or test."""
     for column in table.columns:
         concepts = column.meaning.concepts
         if concepts & {"history", "user", "customer", "email", "number", "status"}:
             continue
-        name = f"{{alias}}.{quote(column.name)}"
+        name = column.aliased
         is_gone = bool("deleted" in concepts and not concepts & {"line", "product"})
         if column.kind in {Kind.TIME, Kind.DATE} and "deleted" in concepts:
             yield f"{name} IS NULL"
@@ -156,13 +80,13 @@ def standing(catalogue: Catalogue, samples: Samples, orders: Table) -> Standing:
     for column in orders.of_kind(Kind.TEXT, Kind.ENUM, Kind.INTEGER):
         if not is_kind(column):
             continue
-        values, names = _named_values(catalogue, samples, orders, column)
+        values, names = named_values(catalogue, samples, orders, column)
         others = _no_orders(names)
-        name = one_line(f"{orders.name}.{quote(column.name)}")
+        name = orders.path(column.name)
         if others and len(others) < len(names):
             without = is_one_of(column, others, values, names)
             where.append(f"({without}) IS NOT TRUE")
-            doubts.append(f"without those whose {name} is {_listed(others)}")
+            doubts.append(f"without those whose {name} is {listed(others)}")
         elif len(names or samples.values(orders, column.name)) > 1:
             doubts.append(f"{name} has several kinds, and all are taken for orders")
     return Standing(tuple(where), tuple(doubts))
@@ -188,5 +112,129 @@ def _no_orders(names: Sequence[str]) -> list[str]:
     return sorted(never | papers)
 
 
-def _listed(names: Sequence[str]) -> str:
-    return " or ".join(map(literal, names))
+def of_lines(
+    table: Table, samples: Samples, rows: Sequence[Row], reference: str
+) -> Iterator[tuple[str, str]]:
+    """Write which rows are lines of what was bought, each with its reason."""
+    for condition in gone(table):
+        yield condition, "no row that was deleted"
+    yield from _charges(table, rows)
+    yield from _headings(table, rows)
+    for column in _parents(table, rows, reference):
+        if _are_parts(table, column.name, rows):
+            yield f"{column.aliased} IS NULL", "no part of another line"
+    for column in table.of_kind(Kind.TEXT, Kind.ENUM):
+        if not is_kind(column, _GOODS):
+            continue
+        values = column.labels or samples.values(table, column.name)
+        others = [value for value in values if _is_charge(value)]
+        if others and len(others) < len(values):
+            texts = ", ".join(map(literal, others))
+            condition = f"({column.aliased} IN ({texts})) IS NOT TRUE"
+            yield condition, "goods only, no shipping or discount"
+
+
+def counted_twice(table: Table, rows: Sequence[Row], reference: str) -> Iterator[str]:
+    """List what may count goods twice: lines with parts, both with prices."""
+    for column in _parents(table, rows, reference):
+        if _parts_of(rows, column.name) and not _are_parts(table, column.name, rows):
+            name = quoted(column.name)
+            yield f"lines that have {name} have a price, as the line that it names"
+
+
+def _is_charge(kind: str) -> bool:
+    concepts = meaning_of(kind).concepts
+    is_charge = bool(concepts & _NO_GOODS or set(words(kind)) & _CHARGES)
+    return is_plain(kind) and is_charge
+
+
+def _charges(table: Table, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """Write that a line is no charge, where a flag shows it: is_delivery."""
+    for column in table.of_kind(Kind.BOOLEAN):
+        parts = set(words(column.name))
+        if "is" not in parts or not parts & _CHARGES or parts - _CHARGES - _LINE:
+            continue
+        flagged = [row for row in rows if row.get(column.name) == "true"]
+        if len(flagged) * 2 <= len(rows):
+            yield f"{column.aliased} IS NOT TRUE", "goods only, no shipping or deposit"
+
+
+def _headings(table: Table, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """Write that a line has a quantity, where some are headings and notes."""
+    counts = table.of_kind(Kind.INTEGER, Kind.NUMBER)
+    best = max(counts, key=_as_quantity, default=None)
+    if best is None or _as_quantity(best) < _NAMED:
+        return
+    empty = [row for row in rows if number(row.get(best.name)) == 0]
+    if empty and len(empty) * 2 <= len(rows):
+        condition = f"{best.aliased} IS DISTINCT FROM 0"
+        yield condition, "no heading or note: these have no quantity"
+
+
+def _as_quantity(column: Column) -> float:
+    return ROLES["quantity"].named(column.meaning, frozenset())
+
+
+def _parents(table: Table, rows: Sequence[Row], reference: str) -> list[Column]:
+    """List the columns that name another line, of which a line may be a part."""
+    return [c for c in table.columns if _is_parent(table, c, rows, reference)]
+
+
+def _is_parent(
+    table: Table, column: Column, rows: Sequence[Row], reference: str
+) -> bool:
+    concepts = column.meaning.concepts
+    if column.name == reference or concepts & {"old", "new", "refund", "edit"}:
+        return False
+    for each in table.references:
+        if each.column == column.name and each.is_declared:
+            return each.table == table.name
+    if "parent" in concepts and ("line" in concepts or concepts == {"parent", "id"}):
+        return True
+    return "id" in concepts and _names_lines(table, column.name, rows, reference)
+
+
+def _names_lines(
+    table: Table, column: str, rows: Sequence[Row], reference: str
+) -> bool:
+    """Return whether the values of a column are keys of lines of the same order."""
+    if len(table.key) != 1 or column in table.key:
+        return False
+    places = {(row.get(table.key[0]), row.get(reference)) for row in rows}
+    some = _parts_of(rows, column)
+    named = [1 for row in some if (row.get(column), row.get(reference)) in places]
+    return bool(some) and len(some) < len(rows) and len(named) >= _MOST * len(some)
+
+
+def _are_parts(table: Table, parent: str, rows: Sequence[Row]) -> bool:
+    """Return whether lines that have a parent are parts of it: it has their price."""
+    prices = [
+        column.name
+        for column in table.of_kind(Kind.NUMBER, Kind.INTEGER, Kind.MONEY)
+        if "price" in column.meaning.concepts
+    ]
+    children = _parts_of(rows, parent)
+    priced = [
+        row for row in children if any((number(row.get(p)) or 0) > 0 for p in prices)
+    ]
+    if len(priced) * 2 < len(children) or not children:
+        return True
+    return any(_adds_up(table, parent, price, rows) for price in prices)
+
+
+def _parts_of(rows: Sequence[Row], parent: str) -> list[Row]:
+    """List the lines that have a parent."""
+    return [row for row in rows if row.get(parent) not in {None, "", "0"}]
+
+
+def _adds_up(table: Table, parent: str, price: str, rows: Sequence[Row]) -> bool:
+    """Return whether the price of a line with parts is the sum of theirs."""
+    if len(table.key) != 1:
+        return False
+    own = {row.get(table.key[0]): number(row.get(price)) for row in rows}
+    sums: dict[str | None, float] = defaultdict(float)
+    for row in _parts_of(rows, parent):
+        sums[row.get(parent)] += number(row.get(price)) or 0.0
+    known = [(whole, sums[key]) for key in sums if (whole := own.get(key))]
+    agreeing = [1 for whole, parts in known if abs(whole - parts) <= _CLOSE]
+    return bool(known) and len(agreeing) >= _MOST * len(known)

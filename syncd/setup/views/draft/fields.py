@@ -3,19 +3,25 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from syncd.setup.views.draft.samples import Row
-from syncd.setup.views.draft.schema import Kind, literal, one_line, quote
+from syncd.core.sql_text import quoted
+from syncd.setup.views.draft.samples import Facts, Row, facts_of, number
+from syncd.setup.views.draft.schema import Kind, literal, one_line
 from syncd.setup.views.draft.sources import Source
-from syncd.setup.views.draft.values import Facts, facts_of, number
 from syncd.setup.views.draft.words import Meaning, meaning_of
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]{0,40}")
+_SQL_NUMBER = "^-?[0-9]+([.][0-9]+)?$"
+_FLOATS = frozenset({"real", "double precision"})
+_CENTS_FROM = 100.0
 _DEEPEST = 2
 _ALIKE = 0.95
+
+HUNDREDTHS = " / 100.0"
+"""What SQL adds to an amount that is counted in hundredths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ class Field:
     @property
     def expression(self) -> str:
         """Return it as SQL writes it."""
-        name = f"{quote(self.source.alias)}.{quote(self.column)}"
+        name = f"{quoted(self.source.alias)}.{quoted(self.column)}"
         if not self.path:
             return name
         if self.is_json_text:
@@ -47,10 +53,50 @@ class Field:
         return f"({name}{''.join(f' -> {key}' for key in inner)} ->> {last})"
 
     @property
+    def text(self) -> str:
+        """Return it as SQL writes its text."""
+        is_text = self.kind is Kind.TEXT
+        return self.expression if is_text else f"{self.expression}::text"
+
+    def number(self, *, cents: bool = False) -> str:
+        """Return it as SQL writes a number, with NULL where a text is none.
+
+        Args:
+            cents: Whether it is counted in hundredths.
+        """
+        text = self.expression
+        if self.kind is Kind.TEXT or self.path:
+            text = f"(CASE WHEN {text} ~ '{_SQL_NUMBER}' THEN ({text})::numeric END)"
+        elif self.kind is Kind.MONEY or self._type in _FLOATS:
+            text = f"{text}::numeric"
+        return f"{text}{HUNDREDTHS}" if cents else text
+
+    @property
+    def looks_like_cents(self) -> bool:
+        """Whether an amount is counted in hundredths."""
+        if "cents" in self.meaning.concepts:
+            return True
+        is_large = not self.facts.is_known or self.facts.middle >= _CENTS_FROM
+        return self.kind is Kind.INTEGER and is_large
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether an amount may have any number of digits after its point."""
+        is_open = self._type in {"", "numeric", "text", *_FLOATS}
+        return self.kind is not Kind.INTEGER and is_open
+
+    @property
+    def _type(self) -> str:
+        """The column's type; empty: it is no column."""
+        if self.path or self.source.keys:
+            return ""
+        return self.source.table.column(self.column).type
+
+    @property
     def where(self) -> str:
         """Return where it comes from, for a person."""
         keys = "".join(f" -> {key}" for key in self.path)
-        return one_line(f"{self.source.table.name}.{quote(self.column)}{keys}")
+        return one_line(f"{self.source.table.name}.{quoted(self.column)}{keys}")
 
     def values(self) -> list[str | None]:
         """Return its value in each sampled row of the base."""
@@ -100,7 +146,7 @@ def _in_json(
     source: Source, column: str, texts: Sequence[str | None], *, is_text: bool
 ) -> Iterator[Field]:
     """List the scalars in JSON objects, to a depth of two; only keys with a meaning."""
-    found = [p for text in texts if text for p, _ in _scalars(parsed(text))]
+    found = [p for text in texts if text for p, _ in _scalars(_parsed(text))]
     paths = [p for p in _usual(found) if all(map(_KEY.fullmatch, p))]
     outer = meaning_of(column).concepts & {
         "billing",
@@ -114,14 +160,14 @@ def _in_json(
             continue
         whole = Meaning(meaning.concepts | outer, meaning.unknown)
         values = [
-            _at(parsed(row.get(column)), path) if row else None for row in source.rows
+            _at(_parsed(row.get(column)), path) if row else None for row in source.rows
         ]
         facts = facts_of(values)
         kind = Kind.NUMBER if facts.numbers == 1 else Kind.TEXT
         yield Field(source, column, kind, whole, facts, path, is_json_text=is_text)
 
 
-def parsed(text: str | None) -> object:
+def _parsed(text: str | None) -> object:
     """Read JSON; None: it is none."""
     if not text or text[0] not in "{[":
         return None
@@ -129,6 +175,13 @@ def parsed(text: str | None) -> object:
         return json.loads(text, parse_float=str, parse_int=str)
     except ValueError:
         return None
+
+
+def objects(text: str | None) -> list[Mapping[str, object]]:
+    """Read the objects of a JSON array; none if it is no array."""
+    array = _parsed(text)
+    items = array if isinstance(array, list) else []
+    return [item for item in items if isinstance(item, dict)]
 
 
 def _scalars(
@@ -165,4 +218,4 @@ def _same_number(one: str, other: str) -> bool:
 
 def _value(row: Row | None, at: Field) -> str | None:
     text = row.get(at.column) if row else None
-    return _at(parsed(text), at.path) if at.path else text
+    return _at(_parsed(text), at.path) if at.path else text

@@ -1,18 +1,26 @@
 """Since when an order is confirmed: its own time, a history, a payment, a log."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from syncd.setup.views.draft.conditions import Standing, gone, is_one_of, statuses
-from syncd.setup.views.draft.moment import Moment, Search
+from syncd.core.sql_text import quoted
+from syncd.setup.views.draft.choice import Certainty, Choice
+from syncd.setup.views.draft.conditions import Standing, gone
 from syncd.setup.views.draft.own_times import own_times
 from syncd.setup.views.draft.samples import Samples
-from syncd.setup.views.draft.schema import Catalogue, Kind, Reference, Table, quote
+from syncd.setup.views.draft.schema import Catalogue, Kind, Reference, Table
 from syncd.setup.views.draft.sources import Source
-from syncd.setup.views.draft.status import Step, first_confirmed
-from syncd.setup.views.draft.times import paid_time, time_score, written_time
-from syncd.setup.views.draft.words import meaning_of
+from syncd.setup.views.draft.status import Step, first_confirmed, is_one_of, statuses
+from syncd.setup.views.draft.times import (
+    Moment,
+    Search,
+    paid_time,
+    time_score,
+    written_time,
+)
+from syncd.setup.views.draft.words import meaning_of, word_set
 
+_GOOD = 6.0
 _BY_STEP = {
     Step.PAID: 9.5,
     Step.PROCESSING: 8.0,
@@ -69,73 +77,50 @@ def _in_history(look: Search, table: Table, reference: Reference) -> Iterator[Mo
         chosen, step = first_confirmed(names)
         if not chosen or time is None:
             continue
-        where = (is_one_of(column, chosen, values, names), *gone(table))
-        doubts = (
-            ()
-            if step is Step.PAID
-            else ("which status means confirmed is the shop's own",)
-        )
+        doubt = "which status means confirmed is the shop's own"
         yield Moment(
             table,
             reference.column,
             time,
             _BY_STEP[step],
-            f"a history, by {quote(column.name)}",
-            where,
-            doubts,
+            f"a history, by {quoted(column.name)}",
+            (is_one_of(column, chosen, values, names), *gone(table)),
+            () if step is Step.PAID else (doubt,),
         )
         return
 
 
 def _in_payments(look: Search, table: Table, reference: Reference) -> Iterator[Moment]:
-    if look.rows and not look.samples.rows(table):
+    time = paid_time(table)
+    if time is None or (look.rows and not look.samples.rows(table)):
         return
-    about = table.meaning.concepts
-    invoice = 1.5 if "payment" not in about else 0.0
+    is_event = time_score(time)[1]
+    invoice = 0.0 if "payment" in table.meaning.concepts else 1.5
+    there = () if time.is_required else (f"{time.aliased} IS NOT NULL",)
     for column, values, names in statuses(look.catalogue, look.samples, table):
         chosen = [n for n in names if first_confirmed([n])[1] >= Step.CONFIRMED]
-        time = paid_time(table)
-        if chosen and time:
-            where = (is_one_of(column, chosen, values, names), *gone(table))
-            if not time.is_required:
-                where += (f"{{alias}}.{quote(time.name)} IS NOT NULL",)
-            score = 7.0 if time_score(time)[1] else 6.2
-            yield Moment(
-                table,
-                reference.column,
-                time,
-                score - invoice,
-                f"a payment, by {quote(column.name)}",
-                where,
-                ("a part of the amount may be paid first",),
-            )
+        if chosen:
+            where = (is_one_of(column, chosen, values, names), *gone(table), *there)
+            score, by = 7.0 if is_event else 6.2, column
+            break
+    else:
+        if not there or not (is_event or invoice):
             return
-    time = paid_time(table)
-    if time and (time_score(time)[1] or invoice) and not time.is_required:
-        where = (f"{{alias}}.{quote(time.name)} IS NOT NULL", *gone(table))
-        yield Moment(
-            table,
-            reference.column,
-            time,
-            6.8 - invoice,
-            f"a payment, by {quote(time.name)}",
-            where,
-            ("a part of the amount may be paid first",),
-        )
+        where, score, by = (*there, *gone(table)), 6.8, time
+    yield Moment(
+        table,
+        reference.column,
+        time,
+        score - invoice,
+        f"a payment, by {quoted(by.name)}",
+        where,
+        ("a part of the amount may be paid first",),
+    )
 
 
-_OBJECTS = frozenset(
-    {
-        "object_id",
-        "objectid",
-        "subject_id",
-        "auditable_id",
-        "entity_id",
-        "record_id",
-        "item_id",
-        "loggable_id",
-        "res_id",
-    }
+_OBJECTS = word_set(
+    """object_id objectid subject_id auditable_id entity_id record_id item_id
+    loggable_id res_id"""
 )
 """The number of the row that a log is about, as frameworks name its column."""
 
@@ -169,8 +154,36 @@ def _logged(look: Search) -> Iterator[Moment]:
                     objects[0].name,
                     time,
                     8.2,
-                    f"the installation's log, by {quote(column.name)}",
+                    f"the installation's log, by {quoted(column.name)}",
                     (is_one_of(column, chosen, values, values),),
                     ("the log is large, and may be pruned",),
                 )
                 break
+
+
+def moment_choice(found: Sequence[Moment]) -> Choice:
+    """Choose the first of the ways, if there is one."""
+    if not found:
+        why = "no column has the time of the confirmation"
+        return Choice("confirmed_at", Certainty.GAP, why=why)
+    named = [each.table.path(each.time.name) for each in found]
+    best = found[0]
+    near = [n for n, m in zip(named, found, strict=True) if m.score > best.score - 1.0]
+    doubts = list(best.doubts)
+    if len(near) > 1:
+        doubts.append(f"{near[1]} is as likely")
+    if "without time zone" in best.time.type:
+        doubts.append(
+            "a time without zone: set source.time_zone to where it was written"
+        )
+    certainty = Certainty.LIKELY if doubts else Certainty.SURE
+    if best.score < _GOOD:
+        certainty = Certainty.DOUBTFUL
+    return Choice(
+        "confirmed_at",
+        certainty,
+        best.at("c."),
+        f"{named[0]}: {best.why}",
+        tuple(doubts),
+        tuple(dict.fromkeys(n for n in named[1:4] if n != named[0])),
+    )

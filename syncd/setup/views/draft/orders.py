@@ -1,47 +1,22 @@
 """What an order holds: number, email, currency, total, language, the customer."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
 
-from syncd.setup.views.draft import amounts
-from syncd.setup.views.draft.choice import (
-    Candidate,
-    Certainty,
-    Choice,
-    as_text,
-    candidates,
-    certainty,
-    is_enough,
-    others,
-    plain,
-)
-from syncd.setup.views.draft.fields import Field, fields
-from syncd.setup.views.draft.roles import (
-    CURRENCY,
-    EMAIL,
-    LANGUAGE,
-    ORDERID,
-    TOTAL,
-    Role,
-)
+from syncd.setup.views.draft.choice import Candidate, Candidates, Certainty, Choice
+from syncd.setup.views.draft.fields import HUNDREDTHS, Field, fields
+from syncd.setup.views.draft.roles import PROFILE, ROLES
+from syncd.setup.views.draft.samples import number
 from syncd.setup.views.draft.schema import Kind
 from syncd.setup.views.draft.sources import Source
-from syncd.setup.views.draft.values import number
 
-_TOPICS = {
-    "orderid": frozenset[str](),
-    "email": frozenset(
-        {"customer", "user", "contact", "address", "billing", "email", "company"}
-    ),
-    "totalvalue": frozenset({"total"}),
-    "language": frozenset({"language", "customer", "user", "shop", "contact"}),
-}
-_NOT_OF = {
-    "currency": frozenset({"customer", "user", "supplier", "cart"}),
-    "email": frozenset({"shop", "supplier"}),
-    "totalvalue": frozenset({"customer", "user", "cart", "line"}),
-}
+_PEOPLE = frozenset({"customer", "user", "contact"})
+_ISO = 2.0  # letters of a country's code
 _FULL = 0.98
+_FILLS = 5.0  # what a field scores at least that fills what another leaves empty
 _TOTAL = 5.5
+_NO_GOODS = frozenset({"tax", "discount", "refund", "id", "count"})
 
 
 class Orders:
@@ -55,42 +30,30 @@ class Orders:
     def __init__(self, sources: Sequence[Source], key: str) -> None:
         self._sources = sources
         self._key = key
-        self.fields = [each for source in sources for each in fields(source)]
+        self._fields = [each for source in sources for each in fields(source)]
 
-    def choices(self) -> list[Choice]:
-        """Choose number, email, currency and total."""
-        return [self._number(), self._email(), self._currency(), self.total]
+    def choices(self) -> Iterator[Choice]:
+        """Choose what an event holds of the order and of its customer."""
+        yield self._number()
+        yield self._email()
+        yield self._currency()
+        yield self.total
+        yield from self._profile()
+        yield self._language()
 
-    def language(self) -> Choice:
-        """Choose the language."""
-        found = self._find(LANGUAGE)
-        if not is_enough(found):
-            return Choice(
-                "language",
-                Certainty.GAP,
-                others=others(found, []),
-                why="no column holds it; a shop of one: a constant, 'nl'",
-            )
-        return plain("language", LANGUAGE, found)
-
-    def _find(self, role: Role) -> list[Candidate]:
-        topics = _TOPICS.get(role.name)
-        never = _NOT_OF.get(role.name, frozenset())
+    def _find(self, role: str) -> Candidates:
         near = [
-            s
-            for s in self._sources
-            if s.hops == 0
-            or s.keys
-            or (
-                not s.about & never
-                and (
-                    topics is None
-                    or s.about & topics
-                    or (role is TOTAL and self._is_whole(s))
-                )
-            )
+            s for s in self._sources if s.hops == 0 or s.keys or self._may_have(s, role)
         ]
-        return candidates(role, near, self.fields)
+        return Candidates.of(ROLES[role], near, self._fields)
+
+    def _may_have(self, source: Source, role: str) -> bool:
+        topics = ROLES[role].topics
+        if source.about & ROLES[role].not_of:
+            return False
+        if role == "totalvalue" and self._is_whole(source):
+            return True
+        return topics is None or bool(source.about & topics)
 
     def _is_whole(self, source: Source) -> bool:
         """Whether a row of it belongs to the order as a whole."""
@@ -103,139 +66,117 @@ class Orders:
         )
 
     def _number(self) -> Choice:
-        found = self._find(ORDERID)
-        unique = [
+        found = self._find("orderid")
+        ranked = [
             Candidate(
                 c.field,
                 c.score + 1.0 * c.field.is_unique - 4.0 * (c.field.column == self._key),
             )
-            for c in found
+            for c in found.ranked
         ]
-        found = sorted(unique, key=lambda c: -c.score)
-        if not is_enough(found):
-            own = next(f for f in self.fields if f.column == self._key)
-            return Choice(
-                "orderid",
-                Certainty.DOUBTFUL,
-                as_text(own),
-                f"{own.where}: no column is named like a public number",
-                ("this is the key",),
-                others(found, [own]),
-                (own,),
-            )
-        field = found[0].field
-        sure, doubts = certainty(found, ORDERID)
-        if not field.is_unique and field.column != self._key:
+        ranked.sort(key=lambda c: -c.score)
+        found = Candidates(found.role, ranked)
+        if not found.is_enough:
+            return self._key_as_number(found)
+        is_key = found.best.column == self._key
+        doubts = []
+        if not found.best.is_unique and not is_key:
             doubts.append("no unique index has it alone")
-            sure = Certainty.LIKELY if sure is Certainty.SURE else sure
-        if field.column == self._key and sure is Certainty.SURE:
-            sure = Certainty.LIKELY
+        made = found.choice("orderid", found.best.text, doubts)
+        if is_key and made.certainty is Certainty.SURE:
+            return replace(made, certainty=Certainty.LIKELY)
+        return made
+
+    def _key_as_number(self, found: Candidates) -> Choice:
+        own = next(f for f in self._fields if f.column == self._key)
         return Choice(
             "orderid",
-            sure,
-            as_text(field),
-            f"{field.where}, by its name",
-            tuple(doubts),
-            others(found, [field]),
-            (field,),
+            Certainty.DOUBTFUL,
+            own.text,
+            f"{own.where}: no column is named like a public number",
+            ("this is the key",),
+            found.others(own),
+            (own,),
         )
 
     def _email(self) -> Choice:
-        found = self._find(EMAIL)
-        if not is_enough(found):
-            return Choice(
-                "email",
-                Certainty.GAP,
-                why="no column holds addresses",
-                others=others(found, []),
-            )
+        found = self._find("email")
+        if not found.is_enough:
+            return found.gap("email", "no column holds addresses")
         chosen = list(_filling(found))
-        sure, doubts = certainty(found, EMAIL)
+        sure, doubts = found.certainty()
+        texts = [f"nullif({each.expression}, '')" for each in chosen]
+        text = texts[0]
         if len(chosen) > 1:
             doubts = ["taken from several places, the first that has one"]
             sure = Certainty.LIKELY
-        texts = [f"nullif({each.expression}, '')" for each in chosen]
-        text = texts[0] if len(texts) == 1 else f"coalesce({', '.join(texts)})"
+            text = f"coalesce({', '.join(texts)})"
         return Choice(
             "email",
             sure,
             text,
             " and ".join(each.where for each in chosen) + ", by name and values",
             tuple(doubts),
-            others(found, chosen),
+            found.others(*chosen),
             tuple(chosen),
         )
 
     def _currency(self) -> Choice:
-        found = self._find(CURRENCY)
-        if not is_enough(found):
-            return Choice(
-                "currency",
-                Certainty.GAP,
-                others=others(found, []),
-                why="no column holds it; NULL means the account's own",
-            )
-        return plain("currency", CURRENCY, found, "upper({})")
+        found = self._find("currency")
+        if not found.is_enough:
+            why = "no column holds it; NULL means the account's own"
+            return found.gap("currency", why)
+        return found.as_text("currency", "upper({})")
 
-    @property
+    def _language(self) -> Choice:
+        found = self._find("language")
+        if not found.is_enough:
+            why = "no column holds it; a shop of one: a constant, 'nl'"
+            return found.gap("language", why)
+        return found.as_text("language")
+
+    def _profile(self) -> Iterator[Choice]:
+        """Choose names, phone and address, all of them of one source.
+
+        It is the one with the most; of two alike, one of an address.
+        """
+        addresses = [
+            s
+            for s in self._sources
+            if s.hops == 0 or (s.hops == 1 and "address" in s.about)
+        ]
+        people = [s for s in self._sources if s.hops == 1 and s.about & _PEOPLE]
+        groups = [list(self._profile_of(source)) for source in (*addresses, *people)]
+        yield from max(groups, key=lambda choices: sum(map(_worth, choices)))
+
+    def _profile_of(self, source: Source) -> Iterator[Choice]:
+        for name in PROFILE:
+            found = Candidates.of(ROLES[name], [source], self._fields)
+            found.ranked.sort(
+                key=lambda c: (-c.score, "shipping" in c.field.meaning.concepts)
+            )
+            if not found.is_enough:
+                continue
+            if name == "country" and found.best.facts.length == _ISO:
+                yield found.as_text(name, "upper({})")
+            else:
+                yield found.as_text(name)
+
+    @cached_property
     def total(self) -> Choice:
         """What was paid for the order."""
-        found = self._find(TOTAL)
-        is_named = bool(found) and found[0].score >= _TOTAL
-        if not is_named and (made := self._sum_of_parts()):
+        found = self._find("totalvalue")
+        if not found.scores(_TOTAL) and (made := self._sum_of_parts()):
             return made
-        if not is_enough(found):
-            return Choice(
-                "totalvalue",
-                Certainty.GAP,
-                why="no column names it",
-                others=others(found, []),
-            )
-        sure, doubts = certainty(found, TOTAL)
-        field = found[0].field
-        cents = amounts.looks_like_cents(field)
-        doubts += list(_total_doubts(field, cents=cents))
-        if doubts and sure is Certainty.SURE:
-            sure = Certainty.LIKELY
-        return Choice(
+        if not found.is_enough:
+            return found.gap("totalvalue", "no column names it")
+        field = found.best
+        cents = field.looks_like_cents
+        return found.choice(
             "totalvalue",
-            sure,
-            amounts.numeric(field, cents=cents),
-            f"{field.where}, by its name",
-            tuple(doubts),
-            others(found, [field]),
-            (field,),
+            field.number(cents=cents),
+            _total_doubts(field, cents=cents),
         )
-
-    def _parts(self) -> list[Field]:
-        """List the goods and the shipping of an order; empty: no column has them."""
-        own = [
-            f
-            for f in self.fields
-            if f.source.hops == 0
-            and not f.path
-            and f.kind in {Kind.INTEGER, Kind.NUMBER, Kind.MONEY}
-        ]
-        goods = [f for f in own if "subtotal" in f.meaning.concepts]
-        costs = [
-            f
-            for f in own
-            if "shipping" in f.meaning.concepts
-            and not f.meaning.concepts & {"tax", "discount", "refund", "id", "count"}
-        ]
-        gross = sorted(
-            goods, key=lambda f: ("gross" not in f.meaning.concepts, f.column)
-        )
-        if not gross:
-            return []
-        costs.sort(
-            key=lambda f: (
-                ("gross" in f.meaning.concepts)
-                != ("gross" in gross[0].meaning.concepts),
-                len(f.column),
-            )
-        )
-        return [gross[0], *costs[:1]]
 
     def _sum_of_parts(self) -> Choice | None:
         """Add goods and shipping, where no column holds the whole."""
@@ -244,8 +185,8 @@ class Orders:
             return None
         text = " + ".join(f.expression for f in parts)
         doubts = ["the sum of its parts: no column holds the total"]
-        if amounts.looks_like_cents(parts[0]):
-            text = f"({text}) / 100.0"
+        if parts[0].looks_like_cents:
+            text = f"({text}){HUNDREDTHS}"
             doubts.append("taken for hundredths")
         return Choice(
             "totalvalue",
@@ -256,14 +197,33 @@ class Orders:
             fields=tuple(parts),
         )
 
-    def totals(self, choice: Choice) -> dict[str, float]:
+    def _parts(self) -> list[Field]:
+        """List the goods and the shipping of an order; empty: no column has them."""
+        own = [
+            f
+            for f in self._fields
+            if f.source.hops == 0
+            and not f.path
+            and f.kind in {Kind.INTEGER, Kind.NUMBER, Kind.MONEY}
+        ]
+        goods = [f for f in own if "subtotal" in f.meaning.concepts]
+        if not goods:
+            return []
+        best = min(goods, key=lambda f: (not _is_gross(f), f.column))
+        costs = [
+            f
+            for f in own
+            if "shipping" in f.meaning.concepts and not f.meaning.concepts & _NO_GOODS
+        ]
+        costs.sort(key=lambda f: (_is_gross(f) != _is_gross(best), len(f.column)))
+        return [best, *costs[:1]]
+
+    def totals(self) -> dict[str, float]:
         """Return the total of each sampled order, by key, in whole units."""
-        if not choice.fields:
-            return {}
-        scale = 100.0 if (choice.expression or "").endswith("/ 100.0") else 1.0
-        columns = [field.values() for field in choice.fields]
+        scale = 100.0 if self.total.is_in_hundredths else 1.0
+        columns = [field.values() for field in self.total.fields]
         made = {}
-        for place, row in enumerate(self._sources[0].rows):
+        for place, row in enumerate(self._sources[0].rows if columns else ()):
             parts = [number(values[place]) for values in columns]
             key = row.get(self._key) if row else None
             if key is not None and None not in parts:
@@ -271,22 +231,31 @@ class Orders:
         return made
 
 
-def _filling(found: Sequence[Candidate]) -> Iterator[Field]:
+def _filling(found: Candidates) -> Iterator[Field]:
     """List the best field and those that have a value where it has none."""
-    best = found[0].field
+    best = found.best
     yield best
     empty = {place for place, value in enumerate(best.values()) if not value}
     if not empty or best.facts.filled > _FULL:
         return
-    for candidate in found[1:4]:
+    for candidate in found.ranked[1:4]:
         values = candidate.field.values()
         filled = {place for place in empty if values[place]}
-        if filled and candidate.score > 5:  # noqa: PLR2004
+        if filled and candidate.score > _FILLS:
             yield candidate.field
             empty -= filled
 
 
-def _total_doubts(field: Field, *, cents: bool) -> Iterable[str]:
+def _is_gross(field: Field) -> bool:
+    return "gross" in field.meaning.concepts
+
+
+def _worth(choice: Choice) -> float:
+    facts = choice.fields[0].facts
+    return facts.filled if facts.rows else 0.5
+
+
+def _total_doubts(field: Field, *, cents: bool) -> Iterator[str]:
     concepts = field.meaning.concepts
     if cents and "cents" not in concepts:
         yield "taken for hundredths"

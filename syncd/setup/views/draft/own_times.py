@@ -1,16 +1,23 @@
 """The times that an order has itself, with its status or a flag where these decide."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from syncd.setup.views.draft.conditions import gone, is_one_of, statuses
-from syncd.setup.views.draft.contradictions import contradictions, unread_statuses
-from syncd.setup.views.draft.moment import Moment, Search
-from syncd.setup.views.draft.samples import Row
-from syncd.setup.views.draft.schema import Column, Kind, Table, quote
-from syncd.setup.views.draft.status import confirmed_now, waits
-from syncd.setup.views.draft.times import per_second, time_score
-from syncd.setup.views.draft.values import Facts, facts_of
+from syncd.core.sql_text import quoted
+from syncd.setup.views.draft.conditions import gone
+from syncd.setup.views.draft.samples import Facts, Row, facts_of
+from syncd.setup.views.draft.schema import Column, Kind, Table
+from syncd.setup.views.draft.status import (
+    Step,
+    confirmed_now,
+    is_one_of,
+    is_waiting,
+    listed,
+    statuses,
+    step_of,
+    waits,
+)
+from syncd.setup.views.draft.times import Moment, Search, per_second, time_score
 
 _FLAG = frozenset({"paid", "payment", "order", "sale", "status_only"})
 _CREATION = (
@@ -19,6 +26,10 @@ _CREATION = (
 )
 _ALWAYS = 0.999
 _FEWER = 0.5  # of the rows that another event has: no event of each order
+_NEVER = {None, "", "0"}
+_SOME = 0.03
+_MOST_NAMES = 3
+_NUMBERED = frozenset({Kind.INTEGER, Kind.NUMBER})
 _FEW = 0.2  # of the orders: a status that so few have is no confirmation
 
 
@@ -45,7 +56,7 @@ class _Timed:
     @property
     def is_there(self) -> str:
         """Write that a row has the time."""
-        name = f"{{alias}}.{quote(self.column.name)}"
+        name = self.column.aliased
         return f"{name} IS NOT NULL" if self.per_second is None else f"{name} > 0"
 
 
@@ -96,13 +107,13 @@ def _by_event(
     """Take a time that is empty until the event."""
     is_own = table.name == look.orders.name
     score, doubts, facts = timed.score, [], timed.facts
-    name = quote(timed.column.name)
+    name = quoted(timed.column.name)
     if facts.rows and not facts.filled:
         score, doubts = score - 4, ["it is empty in each row that was sampled"]
     elif facts.filled < _FEWER * fullest and not _is_payment(timed.column):
         score, doubts = score - 4, ["other events have a time in many more rows"]
     elif is_own:
-        doubts += contradictions(look, timed.column)
+        doubts += _contradictions(look, timed.column)
     where = (timed.is_there, *(() if is_own else gone(table)))
     why = f"{name} names the event, and is empty until then"
     return Moment(table, key, timed.column, score, why, where, tuple(doubts))
@@ -115,7 +126,7 @@ def _is_payment(column: Column) -> bool:
 def _by_creation(look: Search, key: str, timed: _Timed) -> Moment:
     """Take a time that each order has, and what shows which orders are confirmed."""
     column, score, doubts = timed.column, timed.score, []
-    name = quote(column.name)
+    name = quoted(column.name)
     made = _by_flag(look) or _by_status(look)
     where = [timed.is_there] if timed.is_optional else []
     waiting = bool(made) or _waits(look)
@@ -125,7 +136,7 @@ def _by_creation(look: Search, key: str, timed: _Timed) -> Moment:
         doubts.append(_CREATION)
     elif not timed.is_event or waiting:
         doubts.append("the time is that of the order's birth, not of a payment")
-        doubts += unread_statuses(look)
+        doubts += _unread_statuses(look)
     why = f"{name} is the time that the order has"
     return Moment(look.orders, key, column, score, why, tuple(where), tuple(doubts))
 
@@ -145,7 +156,7 @@ def _by_flag(look: Search) -> str | None:
             continue
         have = [row.get(column.name) == "true" for row in look.rows]
         if not have or sum(have) > _FEW * len(have):
-            return f"{{alias}}.{quote(column.name)}"
+            return column.aliased
     return None
 
 
@@ -160,3 +171,56 @@ def _by_status(look: Search) -> str | None:
         if not have or sum(have) > _FEW * len(have):
             return is_one_of(column, chosen, values, names)
     return None
+
+
+def _contradictions(look: Search, time: Column) -> Iterator[str]:
+    """List statuses that disagree with whether an order has a time."""
+    having = [row for row in look.rows if row.get(time.name) not in _NEVER]
+    others = [row for row in look.rows if row.get(time.name) in _NEVER]
+    for column, values, names in statuses(look.catalogue, look.samples, look.orders):
+        named = dict(zip(values, names, strict=True))
+        of_having = _names(having, column, named)
+        if not any(map(step_of, of_having)):
+            continue  # it never says that an order is confirmed
+        where = look.orders.path(column.name)
+        waiting = [name for name in of_having if is_waiting(name)]
+        if len(waiting) > _SOME * len(having):
+            share = _share(waiting, having)
+            yield f"{share} that have it are {_shown(waiting)} in {where}"
+        missing = [name for name in _names(others, column, named) if _is_far(name)]
+        if len(missing) > _SOME * len(others):
+            share = _share(missing, others)
+            yield f"{share} without it are {_shown(missing)} in {where}"
+    if not time.meaning.concepts & {"paid"}:
+        yield from _unread_statuses(look)
+
+
+def _unread_statuses(look: Search) -> Iterator[str]:
+    """List statuses that are numbers without names."""
+    known = {c.name for c, _, _ in statuses(look.catalogue, look.samples, look.orders)}
+    for column in look.orders.columns:
+        concepts = column.meaning.concepts
+        is_status = "status" in concepts and not concepts & {"shipping", "history"}
+        if column.kind not in _NUMBERED or not is_status or column.name in known:
+            continue
+        if len({row.get(column.name) for row in look.rows}) > 1:
+            where = look.orders.path(column.name)
+            yield f"{where} is a number: which of its values mean confirmed?"
+
+
+def _names(
+    rows: Sequence[Row], column: Column, named: Mapping[str, str]
+) -> Sequence[str]:
+    return [named.get(row.get(column.name) or "", "") for row in rows]
+
+
+def _is_far(name: str) -> bool:
+    return step_of(name) >= Step.CONFIRMED
+
+
+def _share(some: Sequence[str], rows: Sequence[Row]) -> str:
+    return f"{len(some) / len(rows):.0%} of the orders"
+
+
+def _shown(names: Sequence[str]) -> str:
+    return listed(sorted(set(names))[:_MOST_NAMES])

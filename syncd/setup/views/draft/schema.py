@@ -6,9 +6,8 @@ from enum import StrEnum
 
 from typing_extensions import override
 
-from syncd.setup.views.draft.words import Meaning, meaning_with_comment, word_set
-
-_RESERVED_FREE = "abcdefghijklmnopqrstuvwxyz0123456789_"
+from syncd.core.sql_text import quoted
+from syncd.setup.views.draft.words import Meaning, meaning_with_comment
 
 
 class Kind(StrEnum):
@@ -52,6 +51,11 @@ class Column:
         """What its name means, or, where that says nothing, its comment."""
         return meaning_with_comment(self.name, self.comment)
 
+    @property
+    def aliased(self) -> str:
+        """Its name as a condition has it, with `{alias}.` before it."""
+        return f"{{alias}}.{quoted(self.name)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -77,7 +81,7 @@ class Name:
     @override
     def __str__(self) -> str:
         """Return it as SQL writes it."""
-        return f"{quote(self.schema)}.{quote(self.name)}"
+        return f"{quoted(self.schema)}.{quoted(self.name)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,10 @@ class Table:
     def has(self, name: str) -> bool:
         """Return whether there is such a column."""
         return any(c.name == name for c in self.columns)
+
+    def path(self, column: str) -> str:
+        """Return the name of a column with the table's, for a comment."""
+        return one_line(f"{self.name}.{quoted(column)}")
 
     def of_kind(self, *kinds: Kind) -> list[Column]:
         """List its columns of some kinds."""
@@ -147,14 +155,6 @@ class Catalogue:
         return self._children.get(parent.name, ())
 
 
-def quote(name: str) -> str:
-    """Quote a name where SQL needs it."""
-    plain = name and not name[0].isdigit() and all(c in _RESERVED_FREE for c in name)
-    if plain and name not in RESERVED:
-        return name
-    return '"' + name.replace('"', '""') + '"'
-
-
 def literal(text: str) -> str:
     """Quote a text constant."""
     return "'" + text.replace("'", "''") + "'"
@@ -163,23 +163,3 @@ def literal(text: str) -> str:
 def one_line(text: str) -> str:
     """Make a name that has line ends safe for a comment."""
     return " ".join(text.split())
-
-
-RESERVED = word_set(
-    """all analyse analyze and any array as asc asymmetric authorization between
-    binary bigint bit boolean both case cast char character check coalesce
-    collate collation column concurrently constraint create cross
-    current_catalog current_date current_role current_schema current_time
-    current_timestamp current_user dec decimal default deferrable desc distinct
-    do else end except exists extract false fetch float for foreign freeze from
-    full grant greatest group grouping having ilike in initially inner inout int
-    integer intersect interval into is isnull join lateral leading least left
-    like limit localtime localtimestamp natural national nchar none not notnull
-    null nullif numeric offset on only or order out outer overlaps overlay
-    placing position precision primary real references returning right row
-    select session_user setof similar smallint some substring symmetric
-    system_user table tablesample then time timestamp to trailing treat trim
-    true union unique user using values varchar variadic verbose when where
-    window with xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlparse
-    xmlpi xmlroot xmlserialize xmltable year"""
-)

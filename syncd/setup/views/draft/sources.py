@@ -7,16 +7,15 @@ the row that belongs to it. So it is known how often there is one.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from syncd.core.sql_text import quoted
 from syncd.setup.views.draft.samples import Row, Samples, aligned, pivoted
 from syncd.setup.views.draft.schema import (
-    RESERVED,
     Catalogue,
     Kind,
     Name,
     Reference,
     Table,
     literal,
-    quote,
 )
 from syncd.setup.views.draft.words import (
     is_plain,
@@ -210,7 +209,7 @@ def _billing_first(samples: Samples, table: Table) -> str | None:
             v for v in values if is_plain(v) and "billing" in meaning_of(v).concepts
         ]
         if billing:
-            return f"{quote(column.name)} = {literal(billing[0])}"
+            return f"{quoted(column.name)} = {literal(billing[0])}"
     return None
 
 
@@ -244,7 +243,7 @@ def _is_above(source: Source | None, name: Name) -> bool:
 def _alias(stem: list[str], taken: set[str]) -> str:
     name = "_".join([*map(singular, stem)] or ["t"])[:40]
     name = f"t{name}" if name[0].isdigit() else name
-    name = f"{name}_row" if name in RESERVED else name
+    name = name if quoted(name) == name else f"{name}_row"
     made, number = name, 1
     while made in taken:
         number += 1

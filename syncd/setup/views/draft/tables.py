@@ -1,22 +1,21 @@
-"""Which tables hold the orders, and which their lines."""
+"""Which tables hold the orders and their lines, and which column is the orders' key."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log10
 
-from syncd.setup.views.draft.roles import (
-    CURRENCY,
-    EMAIL,
-    ORDERID,
-    PRICE,
-    PRODUCT_ID,
-    QUANTITY,
-    SKU,
-    TITLE,
-    TOTAL,
-    Role,
+from syncd.core.sql_text import quoted
+from syncd.setup.views.draft.choice import Certainty, Choice
+from syncd.setup.views.draft.roles import ROLES
+from syncd.setup.views.draft.samples import Samples
+from syncd.setup.views.draft.schema import (
+    Catalogue,
+    Column,
+    Kind,
+    Reference,
+    Table,
+    one_line,
 )
-from syncd.setup.views.draft.schema import Catalogue, Kind, Reference, Table
 from syncd.setup.views.draft.sources import key_and_value
 from syncd.setup.views.draft.words import meaning_of, word_set, words
 
@@ -45,6 +44,9 @@ _OTHER_WORDS = (
 _PLAUSIBLE = 4.0
 _HALF = 0.5
 _LEAST = 3.5
+_NEAR = 3.0
+_CLEAR = 2.0
+_NO_KEYS = frozenset({Kind.TIME, Kind.JSON, Kind.BOOLEAN, Kind.NUMBER, Kind.DATE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +62,11 @@ class Found:
     reference: Reference | None = None
 
 
-def best_named(role: Role, table: Table) -> float:
+def best_named(name: str, table: Table) -> float:
     """Return how well the best named column of a table fits a role (0 to 10)."""
-    about = table.meaning.concepts
-    return max(
-        (
-            role.named(column.meaning, about)
-            for column in table.columns
-            if column.kind in role.kinds
-        ),
-        default=0.0,
-    )
+    role, about = ROLES[name], table.meaning.concepts
+    columns = table.of_kind(*role.kinds)
+    return max((role.named(c.meaning, about) for c in columns), default=0.0)
 
 
 def orders_tables(catalogue: Catalogue) -> list[Found]:
@@ -102,10 +98,10 @@ def _own_score(table: Table) -> float:
     if any(word in _OTHER_WORDS for word in words(table.name.name)):
         score -= 4
     score -= 3 * ("archive" in meaning_of(table.name.schema).concepts)
-    score += 0.25 * best_named(TOTAL, table)
-    score += 0.12 * best_named(ORDERID, table)
-    score += 0.12 * best_named(CURRENCY, table)
-    score += 0.15 * best_named(EMAIL, table)
+    score += 0.25 * best_named("totalvalue", table)
+    score += 0.12 * best_named("orderid", table)
+    score += 0.12 * best_named("currency", table)
+    score += 0.15 * best_named("email", table)
     score += 1.2 * _refers_to(table, "customer", "user", "contact")
     score += 0.5 * bool(table.of_kind(Kind.TIME, Kind.DATE))
     score += 0.5 * any("status" in c.meaning.concepts for c in table.columns)
@@ -168,20 +164,79 @@ def _line_score(
         for other in (catalogue.get(r.table) for r in table.references)
         if other is not None and other.name not in {orders.name, table.name}
     ]
-    quantity, price = best_named(QUANTITY, table), best_named(PRICE, table)
-    product = max(best_named(SKU, table), best_named(PRODUCT_ID, table))
+    quantity, price = best_named("quantity", table), best_named("price", table)
+    product = max(best_named("sku", table), best_named("product_id", table))
     if any(key_and_value(child) for child, _ in catalogue.children(table)):
         quantity, price, product = (
             max(best, 6.0) for best in (quantity, price, product)
         )
     behind = [t for t in targets if "line" in t.meaning.concepts]
-    product = max([product, *(best_named(SKU, t) for t in behind)])
+    product = max([product, *(best_named("sku", t) for t in behind)])
     score += 0.3 * quantity + 0.25 * price + 0.3 * product
-    score += 0.1 * best_named(TITLE, table)
+    score += 0.1 * best_named("title", table)
     score += 0.5 * reference.is_declared
     return score - 2.5 * (not product) - 1.5 * (not quantity) + _size(table) * _HALF
 
 
-def rivals(found: Sequence[Found]) -> list[Found]:
-    """List the next best ones that are not far behind."""
-    return [f for f in found[1:4] if f.score > found[0].score - 3.0]
+def table_choice(
+    name: str, found: Sequence[Found], more_doubts: Sequence[str] = ()
+) -> Choice:
+    """Choose the first of some tables."""
+    best = found[0]
+    near = [f for f in found[1:4] if f.score > best.score - _NEAR]
+    where = one_line(str(best.table.name))
+    is_clear = not near or near[0].score < best.score - _CLEAR
+    doubts = [] if is_clear else [f"{one_line(str(near[0].table.name))} is as likely"]
+    namesakes = [f for f in found[1:] if f.table.name.name == best.table.name.name]
+    doubts += [
+        f"{one_line(str(f.table.name))} has the same name" for f in namesakes[:1]
+    ]
+    if best.table.rows == 0:
+        doubts.append("it is empty")
+    doubts += more_doubts
+    return Choice(
+        name,
+        Certainty.LIKELY if doubts else Certainty.SURE,
+        str(best.table.name),
+        f"{where}, by its name, its columns and what refers to it",
+        tuple(doubts),
+        tuple(one_line(str(f.table.name)) for f in near),
+    )
+
+
+def key_choice(orders: Table, samples: Samples) -> tuple[str, Choice]:
+    """Choose the column that is the order's key."""
+    if len(orders.key) == 1:
+        name = orders.key[0]
+        return name, Choice(
+            "order_key",
+            Certainty.SURE,
+            f"o.{quoted(name)}",
+            f"{quoted(name)} is the primary key",
+        )
+    ranked = sorted(orders.columns, key=lambda c: _key_rank(orders, samples, c))
+    name = ranked[0].name
+    why = "the primary key has several columns" if orders.key else "no primary key"
+    return name, Choice(
+        "order_key",
+        Certainty.DOUBTFUL,
+        f"o.{quoted(name)}",
+        f"{quoted(name)} by its name: {why}",
+        ("it must be unique, never change, and have an index",),
+    )
+
+
+def _key_rank(orders: Table, samples: Samples, column: Column) -> tuple[bool, ...]:
+    concepts = column.meaning.concepts
+    values = [row.get(column.name) for row in samples.rows(orders)]
+    repeats = len(set(values)) < len(values)
+    refers = any(r.column == column.name and r.is_declared for r in orders.references)
+    return (
+        repeats,
+        refers,
+        column.kind in _NO_KEYS,
+        not column.is_unique,
+        set(words(column.name)) not in ({"id"}, {"rowid"}),
+        not concepts <= {"id", "order", "sale"},
+        not concepts <= {"id", "order", "sale", "number"},
+    )

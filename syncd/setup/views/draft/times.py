@@ -1,11 +1,11 @@
-"""Which column of a table has the time of an event."""
+"""Times of orders: which columns have them, and a way to know when one is confirmed."""
 
-from syncd.setup.views.draft.schema import (
-    Column,
-    Kind,
-    Table,
-)
-from syncd.setup.views.draft.values import Facts
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from syncd.core.sql_text import quoted
+from syncd.setup.views.draft.samples import Facts, Row, Samples
+from syncd.setup.views.draft.schema import Catalogue, Column, Kind, Table
 from syncd.setup.views.draft.words import word_set, words
 
 _EVENTS = {"paid": 10.0, "placed": 9.0, "confirmed": 9.0, "completed": 8.0}
@@ -21,9 +21,47 @@ _FIRST, _LAST = 946_684_800, 4_102_444_800  # the years 2000 and 2100, in second
 _ENDS = word_set("closed archived finished")  # after the last change of an order
 
 
-def times_of(table: Table) -> list[Column]:
-    """Return the columns of a table that hold times or dates."""
-    return table.of_kind(Kind.TIME, Kind.DATE)
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A way to know since when an order is confirmed.
+
+    Attributes:
+        key: Column of the table that holds the order's key.
+        where: Conditions, with `{alias}.` before each column.
+        per_second: Of a time that is a number since 1970: 1, or 1000 for milliseconds.
+        orders_where: The same on the order, where the table is another one.
+        why: Reasons for it.
+        doubts: Reasons against it.
+    """
+
+    table: Table
+    key: str
+    time: Column
+    score: float
+    why: str
+    where: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    orders_where: tuple[str, ...] = ()
+    per_second: int | None = None
+
+    def at(self, alias: str = "") -> str:
+        """Write the time, of a row with an alias like `c.`."""
+        name = f"{alias}{quoted(self.time.name)}"
+        if self.per_second is None:
+            return name
+        scale = "" if self.per_second == 1 else f" / {self.per_second}.0"
+        return f"to_timestamp({name}{scale})"
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What the ways are searched in."""
+
+    catalogue: Catalogue
+    samples: Samples
+    orders: Table
+    key: str
+    rows: Sequence[Row]
 
 
 def per_second(column: Column, facts: Facts) -> int | None:
@@ -58,21 +96,17 @@ def time_score(column: Column) -> tuple[float, bool]:
 
 
 def written_time(table: Table) -> Column | None:
-    """Find the time at which a row of a history was written."""
-    ranked = sorted(
-        (
-            (time_score(c)[0], -i, c)
-            for i, c in enumerate(times_of(table))
-            if not c.meaning.concepts & {"updated", "deleted", "expired"}
-        ),
-        key=lambda each: each[:2],
-        reverse=True,
-    )
-    return ranked[0][2] if ranked else None
+    """Find the time at which a row of a history was written; the first of equals."""
+    times = [
+        c
+        for c in table.of_kind(Kind.TIME, Kind.DATE)
+        if not c.meaning.concepts & {"updated", "deleted", "expired"}
+    ]
+    return max(times, key=lambda c: time_score(c)[0], default=None)
 
 
 def paid_time(table: Table) -> Column | None:
     """Find the time at which a payment was made."""
-    scored = [(time_score(c), c) for c in times_of(table)]
-    scored = [each for each in scored if each[0][0] > 0]
-    return max(scored, key=lambda each: each[0][0], default=((0, False), None))[1]
+    times = table.of_kind(Kind.TIME, Kind.DATE)
+    best = max(times, key=lambda c: time_score(c)[0], default=None)
+    return best if best and time_score(best)[0] > 0 else None

@@ -44,16 +44,41 @@ class Meaning:
     unknown: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Vocabulary:
+    """What `vocabulary.toml` holds, by word.
+
+    Attributes:
+        concepts: The concept of each word.
+        together: What two words mean that follow each other.
+        tails: Short words that only end a compound.
+    """
+
+    concepts: Mapping[str, str]
+    together: Mapping[tuple[str, str], str]
+    tails: Mapping[str, str]
+
+
 @cache
-def vocabulary() -> Mapping[str, str]:
-    """Return the concept of each known word."""
-    folder = files("syncd.setup") / "views" / "draft"
-    text = (folder / "vocabulary.toml").read_text("utf-8")
-    return {
-        word: concept
-        for concept, words in reversed(tomllib.loads(text).items())
-        for word in str(words).split()
-    }
+def _vocabulary() -> _Vocabulary:
+    file = files("syncd.setup.views.draft") / "vocabulary.toml"
+    concepts = tomllib.loads(file.read_text("utf-8"))
+    together, tails = concepts.pop("together"), concepts.pop("tails")
+    return _Vocabulary(
+        {
+            w: concept
+            for concept in reversed(concepts)
+            for w in concepts[concept].split()
+        },
+        {
+            (one, other): meaning
+            for meaning, pairs in together.items()
+            for left, right in (pair.split("+") for pair in pairs)
+            for one in left.split()
+            for other in right.split()
+        },
+        tails,
+    )
 
 
 @cache
@@ -90,8 +115,8 @@ def _joined(apart: tuple[str, ...]) -> list[str]:
     joined: list[str] = []
     for word in apart:
         pair = (joined[-1], word) if joined else ("", word)
-        if pair in _TOGETHER:
-            joined[-1] = _TOGETHER[pair]
+        if meaning := _vocabulary().together.get(pair):
+            joined[-1] = meaning
         else:
             joined.append(word)
     return joined
@@ -100,7 +125,7 @@ def _joined(apart: tuple[str, ...]) -> list[str]:
 @cache
 def concepts_of(word: str) -> tuple[str, ...]:
     """Return the concepts of a word, or of the words that it is composed of."""
-    known = vocabulary()
+    known = _vocabulary().concepts
     for form in (word, *(word.removesuffix(e) for e in _ENDINGS if word.endswith(e))):
         if form in known:
             return (known[form],)
@@ -109,60 +134,17 @@ def concepts_of(word: str) -> tuple[str, ...]:
 
 def _composed(word: str) -> tuple[str, ...]:
     """Take a compound apart, the longest word first: bestell-nummer, order-s-regel."""
-    known = vocabulary()
+    known, tails = _vocabulary().concepts, _vocabulary().tails
     for length in range(len(word) - 1, _SHORTEST - 1, -1):
         head, rest = word[:length], word[length:]
         if head not in known:
             continue
         for tail in (rest, rest[1:] if rest[0] in "sn_" else ""):
-            if tail in _SHORT_TAILS:
-                return (known[head], _SHORT_TAILS[tail])
+            if tail in tails:
+                return (known[head], tails[tail])
             if len(tail) >= _SHORTEST and (found := concepts_of(tail)):
                 return (known[head], *found)
     return ()
-
-
-_TAXES = ("tax", "vat", "btw", "mwst", "tva", "taxes")
-_TOGETHER = {
-    **{
-        (w, tax): "gross"
-        for w in ("with", "incl", "inc", "including", "include", "includes")
-        for tax in _TAXES
-    },
-    **{
-        (w, tax): "net"
-        for w in ("without", "excl", "ex", "excluding")
-        for tax in _TAXES
-    },
-    **{
-        (tax, w): "gross"
-        for w in ("incl", "inc", "included", "inclusive")
-        for tax in _TAXES
-    },
-    **{(tax, w): "net" for w in ("excl", "excluded", "exclusive") for tax in _TAXES},
-    ("sub", "total"): "subtotal",
-    ("sous", "total"): "subtotal",
-    ("e", "mail"): "email",
-    ("post", "code"): "postcode",
-    ("line", "item"): "line",
-    ("part", "number"): "sku",
-    ("price", "number"): "price",  # of a field that also has a currency
-    ("default", "code"): "sku",
-    ("in", "cents"): "cents",
-    ("mis", "a"): "updated",
-    ("last", "modified"): "updated",
-    ("last", "updated"): "updated",
-    ("last", "update"): "updated",
-    ("last", "name"): "lastname",
-    ("user", "agent"): "agent",
-}
-_SHORT_TAILS = {
-    "id": "id",
-    "nr": "number",
-    "no": "number",
-    "at": "time",
-    "art": "group",  # Belegart; an Artikel begins a word
-}
 
 
 @cache

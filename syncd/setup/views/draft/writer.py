@@ -7,12 +7,12 @@ from textwrap import wrap
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from syncd.core.sql_text import quoted
 from syncd.setup.views.draft.choice import Certainty, Choice
-from syncd.setup.views.draft.line_rows import LinesPlan
-from syncd.setup.views.draft.lines import COUNTED
-from syncd.setup.views.draft.moment import Moment
-from syncd.setup.views.draft.schema import Kind, Table, literal, one_line, quote
+from syncd.setup.views.draft.lines import COUNTED, LineRows
+from syncd.setup.views.draft.schema import Kind, Table, literal, one_line
 from syncd.setup.views.draft.sources import Source
+from syncd.setup.views.draft.times import Moment
 from syncd.setup.views.draft.words import words
 
 _WIDTH = 86
@@ -26,57 +26,47 @@ _FIRST = ("orderid", "email", "currency", "totalvalue")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that the SQL is written from."""
+    """All that the SQL is written from.
+
+    Attributes:
+        choices: By column.
+        line_total: SQL of the sum of a line, where the total is made of these.
+        currency: SQL of the currency whose digits amounts are rounded to.
+    """
 
     orders: Table
     key: str
     moment: Moment | None
-    lines: LinesPlan | None
-    choices: Sequence[Choice]
+    lines: LineRows | None
+    choices: Mapping[str, Choice]
     summary: Sequence[str]
     order_where: Sequence[str]
     sources: Sequence[Source]
-    line_sources: Sequence[Source]
-    tax_join: Mapping[str, object] | None = None
-    line_total: str = ""
-    currency: str | None = None
+    line_total: str
+    currency: str | None
 
 
 def write(plan: Plan) -> str:
     """Write the text of both views."""
-    by_name = {choice.column: choice for choice in plan.choices}
-    columns = [
-        c for c in plan.choices if "." not in c.column and c.column not in _NOT_COLUMNS
-    ]
-    products = [c for c in plan.choices if c.column.startswith("products.")]
-    lines, moment = plan.lines, plan.moment
+    choices, lines = plan.choices, plan.lines
+    columns = [c for n, c in choices.items() if "." not in n and n not in _NOT_COLUMNS]
+    products = [c for n, c in choices.items() if n.startswith("products.")]
     text = _template().render(
+        plan=plan,
+        moment=plan.moment,
+        lines=lines,
         summary=[part for line in plan.summary for part in _wrapped(line, _WIDTH)],
-        moment=moment,
-        moment_comment=comment(by_name["confirmed_at"], _WIDTH),
-        moment_key=quote(moment.key) if moment else "",
-        moment_time=moment.at("c.") if moment else "",
-        moment_table=str(moment.table.name) if moment else "",
+        moment_comment=_comment(choices["confirmed_at"], _WIDTH),
         moment_where=list(_moment_conditions(plan)),
         indexes=list(_indexes(plan)),
-        key=quote(plan.key),
-        orders=str(plan.orders.name),
         columns=[_written(c, _WIDTH - 7) for c in columns],
-        lines_comment=comment(by_name["lines"], _WIDTH - 7),
-        lines=lines and str(lines.table.name),
-        json_lines=lines and lines.json,
+        lines_comment=_comment(choices["lines"], _WIDTH - 7),
         products=[_written(c, _WIDTH - 18) for c in products],
         counted=any(c.expression == COUNTED for c in products),
         line_order=_line_order(lines) if lines else "",
-        line_reference=quote(lines.reference) if lines else "",
-        line_to=quote(lines.to) if lines else "",
-        line_where=_line_conditions(lines),
-        version=lines and lines.version and quote(lines.version),
         joins=list(_joins(plan.sources, columns)),
-        line_joins=list(_joins(plan.line_sources, products)),
-        tax=plan.tax_join or {},
-        line_total=plan.line_total,
-        currency=plan.currency,
+        line_joins=list(_joins(lines.sources, products)) if lines else [],
+        tax=next((c.tax for c in products if c.tax), {}),
         order_where=_of(plan.order_where, "o"),
     )
     return text.replace("\n;\n", ";\n")
@@ -94,21 +84,18 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["quoted"] = quoted
     return environment.get_template("views.sql.jinja")
 
 
-def comment(choice: Choice, width: int) -> list[str]:
+def _comment(choice: Choice, width: int) -> list[str]:
     """Write why something was chosen, how sure that is, and what else it could be."""
     doubts = "; ".join(choice.doubts)
     mark = "GAP" if choice.certainty is Certainty.GAP else "DOUBT"
     is_sure = choice.certainty is Certainty.SURE
     parts = [
         f"{choice.column}: {choice.certainty.value}. {choice.why}.",
-        ""
-        if is_sure
-        else f"{mark}: {doubts or 'see above'}."
-        if doubts
-        else f"{mark}.",
+        "" if is_sure else f"{mark}: {doubts}." if doubts else f"{mark}.",
         f"Else: {', '.join(choice.others)}." if choice.others else "",
     ]
     return _wrapped(" ".join(part for part in parts if part), width)
@@ -126,7 +113,7 @@ def _written(choice: Choice, width: int) -> dict[str, object]:
     return {
         "name": name,
         "expression": choice.expression or gap,
-        "comment": comment(choice, width),
+        "comment": _comment(choice, width),
     }
 
 
@@ -140,24 +127,17 @@ def _moment_conditions(plan: Plan) -> Iterable[str]:
         return
     yield from _of(plan.moment.where, "c")
     if plan.moment.orders_where:
-        key = f"o.{quote(plan.key)} = c.{quote(plan.moment.key)}"
+        key = f"o.{quoted(plan.key)} = c.{quoted(plan.moment.key)}"
         conditions = [key, *_of(plan.moment.orders_where, "o")]
         joined = "\n          AND ".join(conditions)
         table = str(plan.orders.name)
         yield f"EXISTS (\n       SELECT FROM {table} AS o\n        WHERE {joined})"
 
 
-def _line_conditions(lines: LinesPlan | None) -> list[dict[str, str]]:
-    return [
-        {"text": text.replace("{alias}", "i"), "why": why}
-        for text, why in (lines.where if lines else ())
-    ]
-
-
-def _line_order(lines: LinesPlan) -> str:
+def _line_order(lines: LineRows) -> str:
     if lines.json:
         return "i.place"
-    return ", ".join(f"i.{quote(name)}" for name in lines.table.key)
+    return ", ".join(f"i.{quoted(name)}" for name in lines.table.key)
 
 
 def _joins(
@@ -186,16 +166,16 @@ def _join(source: Source, columns: Sequence[str]) -> dict[str, object]:
         raise ValueError("the base has no join")
     name, value = source.keys or ("", "")
     return {
-        "alias": quote(source.alias),
+        "alias": quoted(source.alias),
         "table": str(source.table.name),
-        "column": quote(join.on[0]),
-        "equals": f"{quote(join.parent)}.{quote(join.on[1])}",
+        "column": quoted(join.on[0]),
+        "equals": f"{quoted(join.parent)}.{quoted(join.on[1])}",
         "is_first": join.is_first,
-        "columns": ", ".join(f"f.{quote(column)}" for column in columns),
+        "columns": ", ".join(f"f.{quoted(column)}" for column in columns),
         "order": ", ".join(_first_of(source)),
-        "name": quote(name),
-        "value": quote(value),
-        "pairs": [{"key": literal(each), "alias": quote(each)} for each in columns]
+        "name": quoted(name),
+        "value": quoted(value),
+        "pairs": [{"key": literal(each), "alias": quoted(each)} for each in columns]
         if source.keys
         else [],
     }
@@ -206,8 +186,8 @@ def _first_of(source: Source) -> Iterable[str]:
         yield f"({source.join.first}) DESC"
     for column in source.table.columns:
         if column.meaning.concepts == {"version"} and column.kind is Kind.INTEGER:
-            yield f"f.{quote(column.name)}"
-    yield from (f"f.{quote(name)}" for name in source.table.key)
+            yield f"f.{quoted(column.name)}"
+    yield from (f"f.{quoted(name)}" for name in source.table.key)
 
 
 def _indexes(plan: Plan) -> Iterable[dict[str, str]]:
@@ -231,6 +211,6 @@ def _indexes(plan: Plan) -> Iterable[dict[str, str]]:
             "why": "Without this index, each order is searched for in the whole table:",
             "name": "",
             "table": table,
-            "column": one_line(quote(moment.key)),
+            "column": one_line(quoted(moment.key)),
             "where": "",
         }
