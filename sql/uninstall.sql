@@ -13,3 +13,5 @@ DROP TABLE IF EXISTS
     syncd.backfill,
     syncd.attempt, syncd.ledger, syncd.batch, syncd.instance, syncd.endpoint,
     syncd.watermark, syncd.feed, syncd.migration;
+
+DROP FUNCTION IF EXISTS syncd.refuse_uncompared();
