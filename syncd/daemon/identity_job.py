@@ -71,8 +71,7 @@ class IdentityJob:
             if self._is_awaited:
                 self._guard.note_compared()
                 self._is_awaited = False
-            self._reading(self._keys.compare_newest)
-        self._report_reused(self._keys.count())
+            self._report_reused(self._reading(self._keys.compare_newest))
         self._compare_at = time.monotonic() + COMPARE_SECONDS
         return compared
 

@@ -58,9 +58,9 @@ class ReusedKey:
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """How many orders are known, how many are listed as such, and the others."""
+    """The keys of known orders, how many are listed as such, and the others."""
 
-    known: int
+    keys: list[str]
     same: int
     reused: list[ReusedKey]
 
@@ -102,7 +102,7 @@ class ReusedKeys:
             for order in there
             if is_another(order, listed[order.key])
         ]
-        return _Compared(len(known), len(there) - len(reused), reused)
+        return _Compared([k.key for k in known], len(there) - len(reused), reused)
 
     def _compared_before(self, moved: Sequence[ReusedKey]) -> set[str]:
         """Return those that an account compared when their time was another one.
@@ -122,7 +122,7 @@ class ReusedKeys:
     def _has_newest(self) -> bool:
         """Return whether most of the newest orders are listed as they were."""
         newest = self._compare(query("recent_orders"), limit=NEWEST)
-        return 2 * newest.same > newest.known
+        return 2 * newest.same > len(newest.keys)
 
     def note(self, keys: Sequence[str]) -> int:
         """Note those of the keys that stand for another order; count the new ones.
@@ -164,17 +164,18 @@ class ReusedKeys:
             query("keep_reused"), feed=self._feed_id, keys=list(keys)
         )
 
-    def compare_newest(self) -> None:
-        """Compare the orders that the ledger has of late, and note what is found.
+    def compare_newest(self) -> Reused:
+        """Compare the orders that the ledger has of late; return all that is noted.
 
         Raises:
             SyncdError: A database failed, or the views cannot be read.
         """
-        newest = self._ledger.values(
-            str, query("recent_orders"), feed=self._feed_id, limit=NEWEST
-        )
-        if newest:
-            self.note(newest)
+        newest = self._compare(query("recent_orders"), limit=NEWEST)
+        noted = self.count()
+        if not newest.reused and not noted.keys:
+            return noted
+        self.note(newest.keys)
+        return self.count()
 
     def count(self) -> Reused:
         """Count the keys that stand for other orders."""
