@@ -82,9 +82,8 @@ class IdentityGuard:
             self._ledger.run(
                 query("hold_identity"), feed=self._feed_id, reason=compared.held
             )
-        elif behind.identity.rules and self._is_news(known, behind, compared):
-            then = known.identity.then(behind.identity)
-            self.accept(replace(behind, identity=then), compared.accepted)
+        else:
+            self._accept_news(known, behind, compared)
         return compared
 
     def preview(self) -> IdentityCheck:
@@ -112,10 +111,8 @@ class IdentityGuard:
             return True
         behind = self._read_beside(known)
         compared = self._compare(known, behind)
-        is_news = self._is_news(known, behind, compared)
-        if compared.held is None and behind.identity.key_type and is_news:
-            then = known.identity.then(behind.identity)
-            self.accept(replace(behind, identity=then), compared.accepted)
+        if compared.held is None:
+            self._accept_news(known, behind, compared)
         return compared.held is None
 
     def accept(self, behind: Behind, change: str | None = None) -> None:
@@ -137,11 +134,15 @@ class IdentityGuard:
         """Admit orders from the past for a minute, unless the keys are held."""
         self._ledger.run(query("note_compared"), feed=self._feed_id)
 
-    @staticmethod
-    def _is_news(known: Known, behind: Behind, compared: IdentityCheck) -> bool:
-        if compared.accepted or known.held_at or known.seal != behind.seal:
-            return True
-        return known.identity.then(behind.identity) != known.identity
+    def _accept_news(
+        self, known: Known, behind: Behind, compared: IdentityCheck
+    ) -> None:
+        """Accept what differs from what is known; never that a view is missing."""
+        then = known.identity.then(behind.identity)
+        is_old = known.seal == behind.seal and known.identity == then
+        is_news = compared.accepted or known.held_at or not is_old
+        if is_news and behind.identity.key_type:
+            self.accept(replace(behind, identity=then), compared.accepted)
 
     def known(self) -> Known | None:
         """Read what was accepted; None before the feed's start."""

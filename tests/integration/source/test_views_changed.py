@@ -249,6 +249,14 @@ def test_known_orders_with_other_keys_hold_the_feed(
     assert shop.row_of("watermark").paused_at is None
 
 
+def test_a_missing_view_is_never_accepted(started: FeedHarness) -> None:
+    """A comparison between DROP and CREATE changes nothing: the keys stay known."""
+    started.shop.sql("DROP VIEW syncd.purchases")
+    assert check(started) == IdentityCheck()
+    started.shop.recreate_views()
+    assert check(started).held is None
+
+
 def test_a_view_with_only_new_orders_is_accepted(started: FeedHarness) -> None:
     """It lists no known order under any key: nothing can be sent again."""
     started.shop.confirm(5)
