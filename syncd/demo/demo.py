@@ -1,4 +1,4 @@
-"""The demo from beginning to end: set up, sell, settle, reckon, and leave no trace."""
+"""The demo from beginning to end: start, sell, wait, compare, leave nothing behind."""
 
 import json
 import secrets
@@ -8,45 +8,42 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TextIO
 
 import click
 
 from syncd.core.errors import DatabaseUnavailableError, ExitCode
-from syncd.demo.arrivals import Arrivals
-from syncd.demo.browsers import Browsers
-from syncd.demo.errors import DemoUnavailableError
+from syncd.demo.customers import Browsers
 from syncd.demo.process import FEED, DaemonProcess
 from syncd.demo.sandbox import PortUnavailableError, Sandbox
-from syncd.demo.screen import Scene, Screen, print_summary
+from syncd.demo.screen import Screen, Snapshot
 from syncd.demo.server import (
+    DemoUnavailableError,
     PostgresServer,
-    embedded_postgres,
     programs,
     temporary_folder,
 )
 from syncd.demo.shop import (
     NAMES,
+    Arrivals,
     Sales,
     Shop,
     confirmed_orders,
     count_confirmed,
     open_shop,
 )
-from syncd.demo.tally import Tally, tally
+from syncd.demo.tally import Tally, print_summary, tally
 from syncd.ledger.feed import FeedStore
 from syncd.ledger.stats import FeedStats, read_stats
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections
 
-ACCOUNT = "SQ-DEMO"
-DEFAULT_RATE = 5.0
-
-SETTLE_SECONDS = 60.0
-"""How long the last orders may take to arrive once the shop is closed."""
-
+_ACCOUNT = "SQ-DEMO"
+_DEFAULT_RATE = 5.0
+_ARRIVAL_SECONDS = 60.0  # how long the last orders may take once the shop is closed
 _TICK_SECONDS = 0.25
 _BODIES_KEPT = 2_000
 
@@ -68,12 +65,12 @@ class DemoOptions:
     port: int = 0
 
     @property
-    def pace(self) -> Arrivals:
-        """How fast the shop is to sell."""
+    def arrivals(self) -> Arrivals:
+        """How fast the shop is to sell, and how much."""
         if self.rate is None and self.orders is not None:
             spread = self.orders / self.seconds if self.seconds else None
             return Arrivals(spread, self.orders)
-        return Arrivals(self.rate or DEFAULT_RATE, self.orders)
+        return Arrivals(self.rate or _DEFAULT_RATE, self.orders)
 
     @property
     def closes_after(self) -> float:
@@ -102,40 +99,63 @@ def run_demo(
     """
     programs()
     try:
-        result, facts = _play(options, terminal)
+        result, facts = _run(options, terminal)
+    except PortUnavailableError as error:
+        raise DemoUnavailableError(
+            str(error), "Choose another with --port, or leave --port out."
+        ) from error
     except DatabaseUnavailableError as error:
         raise DemoUnavailableError(
             f"the embedded PostgreSQL ended: {error}",
             "Look for memory and disk space, then run `syncd demo` again.",
         ) from error
-    _print(result, facts, as_json=as_json)
+    if as_json:
+        figures = asdict(result)
+        lags = {f"lag_{name}_ms": ms for name, ms in figures.pop("lags").items()}
+        missed = {"missed_orderids": figures.pop("missed_orderids")}
+        click.echo(json.dumps(figures | lags | facts | missed, indent=2))
+    else:
+        print_summary(sys.stdout, result, facts)
     is_clean = result.is_clean and facts["daemon_exit_code"] == 0
     return ExitCode.OK if is_clean else ExitCode.FAILED
 
 
-def _play(options: DemoOptions, terminal: TextIO) -> tuple[Tally, dict[str, object]]:
+def _run(options: DemoOptions, terminal: TextIO) -> tuple[Tally, dict[str, object]]:
     key = secrets.token_hex(16)
+    sandbox = Sandbox(
+        port=options.port, account=_ACCOUNT, api_key=key, keep_bodies=_BODIES_KEPT
+    )
     with ExitStack() as stack:
         stopping = stack.enter_context(_interruptible())
-        sandbox = stack.enter_context(_stand_in(options.port, key))
+        stack.enter_context(sandbox)
         folder = stack.enter_context(temporary_folder())
         with Screen(terminal) as screen:
-            screen.say("starting an embedded PostgreSQL, the shop and the daemon")
-            server = stack.enter_context(embedded_postgres(folder))
-            stage = stack.enter_context(_stage(folder, server, sandbox, key))
-            commands = suggestions(stage.daemon.config, sandbox.url)
+            screen.announce("starting an embedded PostgreSQL, the shop and the daemon")
+            server = stack.enter_context(PostgresServer(folder))
+            owner = stack.enter_context(
+                closing(Database(server.dsn(), application_name="syncd demo"))
+            )
+            open_shop(owner)
+            daemon = stack.enter_context(
+                DaemonProcess(
+                    folder, server.dsn(NAMES.role), sandbox.endpoint, _ACCOUNT, key
+                )
+            )
+            daemon.wait_until_started()
+            commands = _suggestions(daemon.config, sandbox.url)
             sandbox.suggest(commands)
             screen.suggest(commands)
-            stage.sell(options, stopping, screen)
-            stage.settle(stopping, screen)
-        seconds = stage.seconds
-        exit_code = stage.daemon.stop()
-        result = tally(confirmed_orders(stage.owner), sandbox.received)
-        return result, stage.facts(seconds, exit_code)
+            demo = _Demo(owner, daemon, sandbox, screen, stopping)
+            demo.sell(options, server.dsn())
+            demo.wait_for_last_orders()
+        seconds = demo.seconds
+        exit_code = daemon.stop()
+        result = tally(confirmed_orders(owner), sandbox.received)
+        return result, demo.facts(seconds, exit_code)
 
 
-def suggestions(config: Path, url: str) -> list[str]:
-    """List commands for another terminal that are worth typing while it runs."""
+def _suggestions(config: Path, url: str) -> list[str]:
+    """List commands to try in another terminal while it runs."""
     fault = """'{"fault": "server-error", "times": 5}'"""
     return [
         f"export SYNCD_CONFIG={config}",
@@ -165,132 +185,82 @@ def _interruptible() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def _stand_in(port: int, api_key: str) -> Iterator[Sandbox]:
-    sandbox = Sandbox(
-        port=port, account=ACCOUNT, api_key=api_key, keep_bodies=_BODIES_KEPT
-    )
-    try:
-        sandbox.start()
-    except PortUnavailableError as error:
-        raise DemoUnavailableError(
-            str(error), "Choose another with --port, or leave --port out."
-        ) from error
-    try:
-        yield sandbox
-    finally:
-        sandbox.stop()
+@dataclass
+class _Demo:
+    """Shop, daemon and fake API while they run together."""
 
+    owner: Database
+    daemon: DaemonProcess
+    sandbox: Sandbox
+    screen: Screen
+    stopping: threading.Event
+    sales: Sales = field(default_factory=Sales)
+    started: float = field(default_factory=time.monotonic)
 
-@contextmanager
-def _stage(
-    folder: Path, server: PostgresServer, sandbox: Sandbox, api_key: str
-) -> Iterator["_Stage"]:
-    """Open the shop's database, and start the daemon on it with a small role."""
-    with closing(Database(server.dsn(), application_name="syncd demo")) as owner:
-        open_shop(owner)
-        dsn = server.dsn(NAMES.role)
-        with DaemonProcess(folder, dsn, sandbox.endpoint, ACCOUNT) as daemon:
-            daemon.start(api_key)
-            feed = FeedStore(Connections(owner, owner), FEED).get()
-            yield _Stage(server.dsn(), owner, feed.feed_id, daemon, sandbox)
-
-
-class _Stage:
-    """The parts while they run together."""
-
-    def __init__(
-        self,
-        owner_dsn: str,
-        owner: Database,
-        feed_id: int,
-        daemon: DaemonProcess,
-        sandbox: Sandbox,
-    ) -> None:
-        self._owner_dsn = owner_dsn
-        self.owner = owner
-        self._feed_id = feed_id
-        self.daemon = daemon
-        self._sandbox = sandbox
-        self._sales = Sales()
-        self._started = time.monotonic()
+    @cached_property
+    def _feed_id(self) -> int:
+        return FeedStore(Connections(self.owner, self.owner), FEED).get().feed_id
 
     @property
     def seconds(self) -> float:
         """Time since the shop opened."""
-        return time.monotonic() - self._started
+        return time.monotonic() - self.started
 
-    def sell(
-        self, options: DemoOptions, stopping: threading.Event, screen: Screen
-    ) -> None:
+    def sell(self, options: DemoOptions, owner_dsn: str) -> None:
         """Sell until the options are fulfilled, a stop, or the daemon's end."""
         with (
-            Browsers(self._sandbox.url) as browsers,
-            Shop(self._owner_dsn, options.pace, browsers) as shop,
+            Browsers(self.sandbox.url) as browsers,
+            Shop(owner_dsn, options.arrivals, browsers) as shop,
         ):
             while shop.is_selling:
-                is_over = stopping.is_set() or self.seconds >= options.closes_after
+                is_over = self.stopping.is_set() or self.seconds >= options.closes_after
                 if is_over or not self.daemon.is_running:
                     shop.close()
-                self._sales = shop.sales
-                self._show(screen, "closing the shop" if is_over else "selling")
+                self.sales = shop.sales
+                self._show("closing the shop" if is_over else "selling")
                 time.sleep(_TICK_SECONDS)
-            self._sales = shop.sales
+            self.sales = shop.sales
 
-    def settle(self, stopping: threading.Event, screen: Screen) -> None:
+    def wait_for_last_orders(self) -> None:
         """Wait until every confirmed order has arrived and none is in the ledger.
 
         A second stop does not wait.
         """
-        stopping.clear()
+        self.stopping.clear()
         confirmed = count_confirmed(self.owner)
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while self.daemon.is_running and not stopping.is_set():
-            stats = self._show(screen, "waiting for the last orders")
-            has_arrived = self._sandbox.received.totals.orderids >= confirmed
+        deadline = time.monotonic() + _ARRIVAL_SECONDS
+        while self.daemon.is_running and not self.stopping.is_set():
+            stats = self._show("waiting for the last orders")
+            has_arrived = self.sandbox.received.totals.orderids >= confirmed
             is_settled = has_arrived and not stats.pending + stats.sending
             if is_settled or time.monotonic() > deadline:
                 return
             time.sleep(_TICK_SECONDS / 5)
 
     def facts(self, seconds: float, exit_code: int) -> dict[str, object]:
-        """Gather what the reckoning does not count."""
-        totals = self._sandbox.received.totals
+        """Return the figures that are not part of the comparison."""
         return {
             "seconds": round(seconds, 2),
-            "rolled_back": self._sales.rolled_back,
-            "open": self._sales.open,
-            "front_end": totals.front_end,
-            "inserted": totals.inserted,
-            "verified": totals.verified,
-            "merged": totals.merged,
-            "requests": totals.requests,
+            "rolled_back": self.sales.rolled_back,
+            "open": self.sales.open,
+            **asdict(self.sandbox.received.totals),
             "daemon_rss_mb": self.daemon.log.rss_mb,
             "daemon_exit_code": exit_code,
         }
 
-    def _show(self, screen: Screen, doing: str) -> FeedStats:
-        self.daemon.log.refresh()
+    def _show(self, doing: str) -> FeedStats:
+        log = self.daemon.log
+        log.refresh()
         stats = read_stats(self.owner, self._feed_id)
-        scene = Scene(
+        snapshot = Snapshot(
             doing=doing,
             seconds=self.seconds,
-            sales=self._sales,
+            sales=self.sales,
             stats=stats,
-            totals=self._sandbox.received.totals,
-            rss_mb=self.daemon.log.rss_mb,
-            url=self._sandbox.url,
-            events=self.daemon.log.events,
+            totals=self.sandbox.received.totals,
+            rss_mb=log.rss_mb,
+            url=self.sandbox.url,
+            events=log.events,
         )
-        screen.show(scene)
+        self.screen.show(snapshot)
         return stats
-
-
-def _print(result: Tally, facts: dict[str, object], *, as_json: bool) -> None:
-    if not as_json:
-        print_summary(sys.stdout, result, facts)
-        return
-    figures = asdict(result)
-    lags = {f"lag_{name}_ms": ms for name, ms in figures.pop("lags").items()}
-    missed = {"missed_orderids": figures.pop("missed_orderids")}
-    click.echo(json.dumps(figures | lags | facts | missed, indent=2))

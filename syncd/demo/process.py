@@ -2,18 +2,15 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import syncd
-from syncd.demo.errors import DemoUnavailableError
+from syncd.demo.server import DemoUnavailableError
 
 FEED = "demo"
 
@@ -21,7 +18,7 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
 _EVENTS_KEPT = 100
 
-# An operator's own settings must not lead the demo's daemon to their database.
+# Settings of the operator that would lead the demo's daemon to their database.
 _NOT_INHERITED = (
     "SYNCD_",
     "PG",
@@ -64,22 +61,17 @@ class DaemonLog:
     """The daemon's log, read while it is being written.
 
     Attributes:
-        events: The last lines, oldest first.
+        events: The last lines, oldest first; captures in a row are one.
+        rss_mb: The daemon's memory as of its last heartbeat; None before the first.
         is_started: The feed has begun.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._position = 0
-        self.events: deque[Mapping[str, object]] = deque(maxlen=_EVENTS_KEPT)
-        self._heartbeat: Mapping[str, object] = {}
+        self.events: deque[dict[str, Any]] = deque(maxlen=_EVENTS_KEPT)
+        self.rss_mb: float | None = None
         self.is_started = False
-
-    @property
-    def rss_mb(self) -> float | None:
-        """The daemon's memory as of its last heartbeat; None before the first."""
-        value = self._heartbeat.get("rss_mb")
-        return float(value) if isinstance(value, int | float) else None
 
     def refresh(self) -> None:
         """Read the lines that are new."""
@@ -92,24 +84,20 @@ class DaemonLog:
                 self._take(line)
 
     def _take(self, line: bytes) -> None:
+        event: dict[str, Any]
         try:
             event = json.loads(line)
         except ValueError:
             event = {"event": "stderr", "message": line.decode(errors="replace")}
-        if event["event"] == "heartbeat":
-            self._heartbeat = event
+        name = event["event"]
+        if name == "heartbeat":
+            self.rss_mb = event["rss_mb"]
             return
-        self.is_started = self.is_started or event["event"] == "daemon.started"
-        self.events.append(self._joined(event))
-
-    def _joined(self, event: Mapping[str, object]) -> Mapping[str, object]:
-        """Make captures in a row one line, so that an outage shows something else."""
-        last = self.events[-1] if self.events else {}
-        if event["event"] != "orders.captured" or last.get("event") != event["event"]:
-            return event
-        self.events.pop()
-        orders = int(str(last["orders"])) + int(str(event["orders"]))
-        return {**event, "orders": orders}
+        self.is_started = self.is_started or name == "daemon.started"
+        last = self.events[-1]["event"] if self.events else ""
+        if name == last == "orders.captured":
+            event["orders"] += self.events.pop()["orders"]
+        self.events.append(event)
 
 
 class DaemonProcess:
@@ -119,11 +107,13 @@ class DaemonProcess:
         config: Its configuration; the commands work with it, too.
     """
 
-    def __init__(self, folder: Path, dsn: str, endpoint: str, account: str) -> None:
+    def __init__(
+        self, folder: Path, dsn: str, endpoint: str, account: str, api_key: str
+    ) -> None:
         self.config = folder / "syncd.toml"
-        self._stderr = folder / "daemon.log"
-        self._api_key = folder / "api-key"
-        state = folder / "state"
+        key_file, state = folder / "api-key", folder / "state"
+        key_file.touch(0o600)
+        key_file.write_text(api_key, encoding="ascii")
         state.mkdir()
         values = {
             "feed": FEED,
@@ -131,24 +121,13 @@ class DaemonProcess:
             "state": str(state),
             "endpoint": endpoint,
             "account": account,
-            "api_key": str(self._api_key),
+            "api_key": str(key_file),
         }
         quoted = {name: json.dumps(value) for name, value in values.items()}
         self.config.write_text(_CONFIGURATION.format(**quoted), encoding="utf-8")
-        self._stderr.touch()
-        self.log = DaemonLog(self._stderr)
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self, api_key: str) -> None:
-        """Start the daemon and wait until its feed has begun.
-
-        Raises:
-            DemoUnavailableError: It ended, or took too long.
-        """
-        self._api_key.touch(0o600)
-        self._api_key.write_text(api_key, encoding="ascii")
-        with self._stderr.open("ab") as stderr:
-            self._process = subprocess.Popen(  # noqa: S603  # our own words
+        self.log = DaemonLog(folder / "daemon.log")
+        with (folder / "daemon.log").open("ab") as stderr:
+            self._process = subprocess.Popen(  # noqa: S603  # no input of others
                 [sys.executable, "-m", "syncd", "run", "--config", str(self.config)],
                 env=_environment(),
                 start_new_session=True,  # a Ctrl-C is for the demo alone
@@ -156,12 +135,19 @@ class DaemonProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
             )
+
+    def wait_until_started(self) -> None:
+        """Wait until its feed has begun.
+
+        Raises:
+            DemoUnavailableError: It ended, or took too long.
+        """
         deadline = time.monotonic() + _START_SECONDS
         while not self.log.is_started:
             if not self.is_running or time.monotonic() > deadline:
                 self.log.refresh()
                 raise DemoUnavailableError(
-                    f"the daemon does not start: {self._last_words()}",
+                    f"the daemon does not start: {self._last_line()}",
                     "Run `syncd demo` again; if it stays, report it with this line.",
                 )
             time.sleep(0.05)
@@ -170,27 +156,18 @@ class DaemonProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
 
     @property
     def is_running(self) -> bool:
         """Return whether the process has not ended yet."""
-        return self._process is not None and self._process.poll() is None
+        return self._process.poll() is None
 
     def stop(self) -> int:
         """Drain the daemon (SIGTERM), and return its exit code."""
-        if self._process is None:
-            return 0
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+        self._process.terminate()
         try:
             code = self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -199,7 +176,7 @@ class DaemonProcess:
         self.log.refresh()
         return code
 
-    def _last_words(self) -> str:
+    def _last_line(self) -> str:
         if not self.log.events:
             return "it logged nothing"
         last = self.log.events[-1]
@@ -216,7 +193,4 @@ def _environment() -> dict[str, str]:
     }
     package = str(Path(syncd.__file__).resolve().parent.parent)
     path = os.pathsep.join(filter(None, (package, inherited.get("PYTHONPATH"))))
-    return inherited | {
-        "PYTHONPATH": path,
-        "PYTHONSAFEPATH": "1",
-    }
+    return inherited | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}

@@ -2,12 +2,10 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from types import TracebackType
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Self, TextIO
 
-from rich.box import ROUNDED
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
@@ -16,21 +14,24 @@ from rich.text import Text
 
 from syncd.demo.sandbox import Totals
 from syncd.demo.shop import Sales
-from syncd.demo.tally import Tally
 from syncd.ledger.stats import FeedStats
 
-PLAIN_SECONDS = 2.0
-"""Between two plain lines."""
-
+_PLAIN_SECONDS = 2.0  # between two plain lines
 _FRAME_ROWS = 14  # rows of the view that are not events
 _FIRST_FIELDS = ("reason", "orders", "lag_seconds", "duration_ms")
-_QUIET_FIELDS = frozenset({"timestamp", "level", "event", "feed"})
+_HIDDEN_FIELDS = frozenset({"timestamp", "level", "event", "feed", "run", "instance"})
+_STYLES = {
+    "info": "cyan",
+    "warning": "yellow",
+    "error": "bold red",
+    "critical": "bold red",
+}
 
 Event = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Snapshot:
     """One moment of the demo."""
 
     doing: str
@@ -40,35 +41,30 @@ class Scene:
     totals: Totals
     rss_mb: float | None
     url: str
-    events: Iterable[Event] = field(default=())
+    events: Iterable[Event] = ()
 
 
 class Screen:
-    """Shows scenes; a context manager that leaves the terminal as it was."""
+    """Shows snapshots of the demo; a context manager that restores the terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         self._console = Console(file=stream, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, screen=True)
         self._is_live = self._console.is_terminal
         self._line_at = float("-inf")
-        self._last_line = ""
-        self._last_line = ""
+        self._doing = ""
+        self._hint = ""
 
     def __enter__(self) -> Self:
         if self._is_live:
             self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._is_live:
             self._live.stop()
 
-    def say(self, doing: str) -> None:
+    def announce(self, doing: str) -> None:
         """Report what is being done, before there is anything to show."""
         if self._is_live:
             self._live.update(Text(f" {doing} …", style="dim"), refresh=True)
@@ -77,83 +73,61 @@ class Screen:
 
     def suggest(self, commands: Sequence[str]) -> None:
         """Show how to try syncd's commands on the demo: the whole list, or one line."""
-        place = commands[0].removeprefix("export ")
-        self._last_line = f"elsewhere: {place} {commands[1]}"
+        setting = commands[0].removeprefix("export ")
+        self._hint = f"elsewhere: {setting} {commands[1]}"
         if not self._is_live:
             self._console.print("from another terminal, for instance:", markup=False)
             for command in commands:
                 self._console.print(f"  {command}", markup=False, soft_wrap=True)
 
-    def show(self, scene: Scene) -> None:
-        """Show a scene; plainly, only now and then."""
+    def show(self, snapshot: Snapshot) -> None:
+        """Show a snapshot; where there is no terminal, only now and then."""
         if self._is_live:
             room = max(1, self._console.height - _FRAME_ROWS)
-            last = Text(f" {self._last_line}", no_wrap=True, style="dim")
-            self._live.update(Group(_view(scene, room), last), refresh=True)
+            hint = Text(f" {self._hint}", no_wrap=True, style="dim")
+            self._live.update(Group(_view(snapshot, room), hint), refresh=True)
             return
         now = time.monotonic()
-        if scene.doing != self._last_line or now - self._line_at >= PLAIN_SECONDS:
-            self._line_at, self._last_line = now, scene.doing
-            self._console.print(_line(scene), markup=False, soft_wrap=True)
+        if snapshot.doing != self._doing or now - self._line_at >= _PLAIN_SECONDS:
+            self._line_at, self._doing = now, snapshot.doing
+            self._console.print(_line(snapshot), markup=False, soft_wrap=True)
 
 
-def print_summary(stream: TextIO, result: Tally, facts: Mapping[str, object]) -> None:
-    """Print the figures as a small table, and what they mean."""
-    console = Console(file=stream, highlight=False)
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_column(style="dim")
-    lags = result.lags
-    rows: list[tuple[str, object, str]] = [
-        ("confirmed", result.confirmed, "orders that the shop committed as confirmed"),
-        ("delivered", result.delivered, "of them received by the fake API"),
-        ("missed", result.missed, ", ".join(result.missed_orderids)),
-        ("repeated", result.repeated, "events beyond the first of an order"),
-        ("lag p50", _milliseconds(lags.p50), "from commit to receipt"),
-        ("lag p95", _milliseconds(lags.p95), ""),
-        ("lag p99", _milliseconds(lags.p99), ""),
-        ("lag max", _milliseconds(lags.max), ""),
-        ("daemon", _megabytes(facts["daemon_rss_mb"]), "resident at most"),
-    ]
-    if result.unconfirmed:
-        rows.append(("unconfirmed", result.unconfirmed, "received, never confirmed"))
-    for name, value, note in rows:
-        shown = f"{value:,}" if isinstance(value, int) else str(value)
-        table.add_row(name, shown, Text(note))
-    console.print(table)
-    console.print(_verdict(result, facts), markup=False, soft_wrap=True)
-
-
-def _verdict(result: Tally, facts: Mapping[str, object]) -> str:
-    if code := facts["daemon_exit_code"]:
-        return f"the daemon ended with exit code {code}"
-    if result.missed or result.unconfirmed:
-        return "what was received is NOT what was confirmed"
-    return "every confirmed order was received, and no other"
-
-
-def _view(scene: Scene, room: int) -> Group:
-    header = Table.grid(expand=True)
-    header.add_column()
-    header.add_column(justify="right")
-    header.add_row(
-        Text.assemble((" syncd demo ", "bold"), (scene.doing, "dim")),
-        Text(f"{_clock(scene.seconds)} ", style="dim"),
-    )
+def _view(snapshot: Snapshot, room: int) -> Group:
     return Group(
-        header, _path(scene), _health(scene), _events(scene, room), _footer(scene)
+        _at_both_ends(
+            Text.assemble((" syncd demo ", "bold"), (snapshot.doing, "dim")),
+            Text(f"{_clock(snapshot.seconds)} ", style="dim"),
+        ),
+        _path(snapshot),
+        _health(snapshot),
+        _events(snapshot, room),
+        _at_both_ends(
+            Text.assemble(
+                " the fake Squeezely API: ", (snapshot.url, "bold underline")
+            ),
+            Text("Ctrl-C to stop ", style="bold"),
+        ),
     )
 
 
-def _path(scene: Scene) -> Table:
+def _at_both_ends(left: Text, right: Text) -> Table:
+    """Make a line of two texts."""
+    line = Table.grid(expand=True)
+    line.add_column(no_wrap=True)
+    line.add_column(justify="right", no_wrap=True)
+    line.add_row(left, right)
+    return line
+
+
+def _path(snapshot: Snapshot) -> Table:
     """The path of an order, left to right."""
-    sales, stats, totals = scene.sales, scene.stats, scene.totals
+    sales, stats, totals = snapshot.sales, snapshot.stats, snapshot.totals
     shop = (
         (sales.confirmed, "confirmed", "bold green"),
         (sales.open, "not yet", ""),
         (sales.rolled_back, "rolled back", "dim"),
-        (round(sales.confirmed / max(scene.seconds, 1)), "per second", "dim"),
+        (round(sales.confirmed / max(snapshot.seconds, 1)), "per second", "dim"),
     )
     ledger = (
         (stats.pending, "pending", "bold yellow" if stats.pending else "bold"),
@@ -172,33 +146,33 @@ def _path(scene: Scene) -> Table:
         path.add_column(ratio=ratio, vertical="middle")
     arrow = Text(" → ", style="bold")
     path.add_row(
-        _station("order database", shop),
+        _counts("order database", shop),
         arrow,
-        _station("syncd's ledger", ledger),
+        _counts("syncd's ledger", ledger),
         arrow,
-        _station("Squeezely", squeezely),
+        _counts("Squeezely", squeezely),
     )
     return path
 
 
-def _station(title: str, counts: Iterable[tuple[int, str, str]]) -> Panel:
+def _counts(title: str, counts: Iterable[tuple[int, str, str]]) -> Panel:
     grid = Table.grid(padding=(0, 1))
     grid.add_column(justify="right", min_width=5)
     grid.add_column(no_wrap=True)
     for count, name, style in counts:
         grid.add_row(Text(f"{count:,}", style=style), name)
-    return Panel(grid, title=title, box=ROUNDED, padding=(0, 0))
+    return Panel(grid, title=title, padding=(0, 0))
 
 
-def _health(scene: Scene) -> Table:
-    stats = scene.stats
-    is_open = stats.endpoint == "available"
-    lag = f"{stats.lag_seconds:.1f} s"
+def _health(snapshot: Snapshot) -> Table:
+    stats = snapshot.stats
     grid = Table.grid(padding=(0, 1))
     for width in (10, 7, None):
         grid.add_column(no_wrap=True, overflow="ellipsis", min_width=width)
     grid.add_row(
-        " lag", Text(lag, style="bold"), _dim("age of the oldest unsent order")
+        " lag",
+        Text(f"{stats.lag_seconds:.1f} s", style="bold"),
+        _dim("age of the oldest unsent order"),
     )
     grid.add_row(
         " watermark",
@@ -207,70 +181,44 @@ def _health(scene: Scene) -> Table:
     )
     grid.add_row(
         " daemon",
-        Text(_megabytes(scene.rss_mb), style="bold"),
+        Text(megabytes(snapshot.rss_mb), style="bold"),
         Text("delivers", style="green")
-        if is_open
+        if stats.endpoint == "available"
         else Text(f"{stats.endpoint}: {stats.endpoint_reason}", style="bold red"),
     )
     return grid
 
 
-def _events(scene: Scene, room: int) -> Panel:
+def _events(snapshot: Snapshot, room: int) -> Panel:
     grid = Table.grid(padding=(0, 1), expand=True)
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    events = list(scene.events)[-room:]
-    for event in events:
+    for event in list(snapshot.events)[-room:]:
         grid.add_row(
             _dim(_time(event.get("timestamp"))),
             Text(str(event["event"]), style=_STYLES.get(str(event.get("level")), "")),
             _dim(_details(event)),
         )
-    for _ in range(room - len(events)):
-        grid.add_row()
-    return Panel(grid, title="the daemon's log", box=ROUNDED, padding=(0, 1))
+    return Panel(grid, title="the daemon's log", height=room + 2, padding=(0, 1))
 
 
-_STYLES = {
-    "info": "cyan",
-    "warning": "yellow",
-    "error": "bold red",
-    "critical": "bold red",
-}
-
-
-def _footer(scene: Scene) -> Table:
-    footer = Table.grid(expand=True)
-    footer.add_column(no_wrap=True)
-    footer.add_column(justify="right", no_wrap=True)
-    footer.add_row(
-        Text.assemble(" the fake Squeezely API: ", (scene.url, "bold underline")),
-        Text("Ctrl-C to stop ", style="bold"),
-    )
-    return footer
-
-
-def _line(scene: Scene) -> str:
+def _line(snapshot: Snapshot) -> str:
     return (
-        f"{_clock(scene.seconds)} {scene.doing}: "
-        f"{scene.sales.confirmed} confirmed -> "
-        f"{scene.stats.pending + scene.stats.sending} in the ledger -> "
-        f"{scene.totals.orderids} received, lag {scene.stats.lag_seconds:.1f} s, "
-        f"watermark {scene.stats.watermark_age_seconds:.1f} s behind"
+        f"{_clock(snapshot.seconds)} {snapshot.doing}: "
+        f"{snapshot.sales.confirmed} confirmed -> "
+        f"{snapshot.stats.pending + snapshot.stats.sending} in the ledger -> "
+        f"{snapshot.totals.orderids} received, lag {snapshot.stats.lag_seconds:.1f} s, "
+        f"watermark {snapshot.stats.watermark_age_seconds:.1f} s behind"
     )
 
 
 def _details(event: Event) -> str:
-    """Write the fields of a log line as `name=value`, the telling ones first."""
-    fields = {
-        name: value
-        for name, value in event.items()
-        if name not in _QUIET_FIELDS and value is not None and value is not False
-    }
-    first = [name for name in _FIRST_FIELDS if name in fields]
-    names = first + [name for name in fields if name not in first]
-    return " ".join(f"{name}={fields[name]}" for name in names).replace("\n", " ")
+    """Write the fields of a log line as `name=value`, the most important first."""
+    names = dict.fromkeys((*_FIRST_FIELDS, *event))
+    fields = {n: event.get(n) for n in names if n not in _HIDDEN_FIELDS}
+    shown = (f"{n}={v}" for n, v in fields.items() if v is not None and v is not False)
+    return " ".join(shown).replace("\n", " ")
 
 
 def _time(stamp: object) -> str:
@@ -281,16 +229,11 @@ def _time(stamp: object) -> str:
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{rest:02}"
+    return str(timedelta(seconds=int(seconds))).zfill(8)
 
 
-def _milliseconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f} ms"
-
-
-def _megabytes(value: object) -> str:
+def megabytes(value: object) -> str:
+    """Write a number of megabytes; `-` for none."""
     return f"{value:.0f} MB" if isinstance(value, int | float) else "-"
 
 

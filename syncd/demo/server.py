@@ -14,10 +14,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
-from syncd.demo.errors import DemoUnavailableError
+from syncd.core.errors import ExitCode, SyncdError
 
-SETTINGS = {
+_SETTINGS = {
     "listen_addresses": "''",
     "max_connections": "40",
     "shared_buffers": "'32MB'",
@@ -27,11 +28,16 @@ SETTINGS = {
     "log_min_messages": "fatal",
 }
 
-OWNER = "postgres"
-
+_OWNER = "postgres"
 _ROOT = 0
 _USER = "nobody"
 _LONGEST_FOLDER = 80  # a socket's path may have 107 bytes
+
+
+class DemoUnavailableError(SyncdError):
+    """Something that the demo needs is missing, taken or does not start."""
+
+    exit_code = ExitCode.UNAVAILABLE
 
 
 @contextmanager
@@ -43,21 +49,6 @@ def temporary_folder() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o711)
         yield folder
-
-
-@contextmanager
-def embedded_postgres(folder: Path) -> Iterator["PostgresServer"]:
-    """Run a server below `folder`.
-
-    Raises:
-        DemoUnavailableError: The wheel is missing, or the server does not start.
-    """
-    server = PostgresServer(folder)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
 
 
 def programs() -> Path:
@@ -81,7 +72,13 @@ def programs() -> Path:
 
 
 class PostgresServer:
-    """One server; its `home` holds the data and the socket, closed to other users."""
+    """Runs a server below a folder; a context manager.
+
+    Its `home` holds the data and the socket, closed to other users.
+
+    Raises:
+        DemoUnavailableError: The wheel is missing, or the server does not start.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._programs = programs()
@@ -93,30 +90,32 @@ class PostgresServer:
             os.chown(self.home, entry.pw_uid, entry.pw_gid)
             self._programs = runnable(self._programs, folder)
 
-    def dsn(self, user: str = OWNER) -> str:
-        """Make the connection string of a role."""
-        return f"host={self.home} dbname=postgres user={user}"
-
-    def start(self) -> None:
-        """Make the data folder and start; stop again when that fails.
-
-        Raises:
-            DemoUnavailableError: See `embedded_postgres`.
-        """
-        data = self.home / "data"
-        self._run("initdb", "-U", OWNER, "--auth=trust", "--encoding=UTF8",
-                  "--locale=C", "--no-sync")  # fmt: skip
-        lines = [f"{name} = {value}\n" for name, value in SETTINGS.items()]
-        lines.append(f"unix_socket_directories = '{self.home}'\n")
-        with (data / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
-            file.writelines(lines)
+    def __enter__(self) -> Self:
+        self._initialise()
         try:
             self._run("pg_ctl", "-w", "-l", str(self.home / "log"), "start")
         except BaseException:
-            self.stop()
+            self._stop()
             raise
+        return self
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def dsn(self, user: str = _OWNER) -> str:
+        """Make the connection string of a role."""
+        return f"host={self.home} dbname=postgres user={user}"
+
+    def _initialise(self) -> None:
+        self._run("initdb", "-U", _OWNER, "--auth=trust", "--encoding=UTF8",
+                  "--locale=C", "--no-sync")  # fmt: skip
+        lines = [f"{name} = {value}\n" for name, value in _SETTINGS.items()]
+        lines.append(f"unix_socket_directories = '{self.home}'\n")
+        settings = self.home / "data" / "postgresql.auto.conf"
+        with settings.open("a", encoding="utf-8") as file:
+            file.writelines(lines)
+
+    def _stop(self) -> None:
         """Stop at once; does nothing when it does not run."""
         pidfile = self.home / "data" / "postmaster.pid"
         if pidfile.exists():
@@ -126,7 +125,7 @@ class PostgresServer:
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), *arguments]
         try:
-            subprocess.run(  # noqa: S603  # our own words
+            subprocess.run(  # noqa: S603  # no input of others
                 command,
                 check=True,
                 cwd="/",
@@ -139,12 +138,12 @@ class PostgresServer:
             )
         except (OSError, subprocess.CalledProcessError) as error:
             raise DemoUnavailableError(
-                f"the embedded PostgreSQL does not start: {_last_words(error)}",
+                f"the embedded PostgreSQL does not start: {_last_line(error)}",
                 "Set TMPDIR to a folder with 200 MB that every user may enter.",
             ) from error
 
 
-def _last_words(error: OSError | subprocess.CalledProcessError) -> str:
+def _last_line(error: OSError | subprocess.CalledProcessError) -> str:
     if isinstance(error, OSError):
         return str(error)
     lines = error.stderr.decode(errors="replace").strip().splitlines()
@@ -153,13 +152,9 @@ def _last_words(error: OSError | subprocess.CalledProcessError) -> str:
 
 def runnable(folder: Path, scratch: Path) -> Path:
     """Find programs that any user may run: those given, or a copy in `scratch`."""
-    return folder if _is_open_to_all(folder) else _copy(folder, scratch)
-
-
-def _is_open_to_all(folder: Path) -> bool:
-    """Return whether any user may run what is in `folder`."""
-    parents = all(p.stat().st_mode & stat.S_IXOTH for p in (folder, *folder.parents))
-    return parents and all(f.stat().st_mode & stat.S_IXOTH for f in folder.iterdir())
+    entered = (folder, *folder.parents, *folder.iterdir())
+    is_open_to_all = all(p.stat().st_mode & stat.S_IXOTH for p in entered)
+    return folder if is_open_to_all else _copy(folder, scratch / "programs")
 
 
 def _copy(folder: Path, target: Path) -> Path:
@@ -172,10 +167,7 @@ def _copy(folder: Path, target: Path) -> Path:
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.exists():
         shutil.copytree(libraries, target / libraries.name)
-    for copy in target.rglob(f"{package.name}*/**/*"):
-        if not copy.is_symlink():
-            copy.chmod(0o755)
-    for parent in (target / package.name, target / libraries.name):
-        if parent.exists():
-            parent.chmod(0o755)
+    for path in (target, *target.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755)
     return copied / folder.name

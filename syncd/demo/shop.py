@@ -1,25 +1,32 @@
 """A small shop that keeps selling, from several connections at once.
 
-Quick cashiers confirm at once and change their mind now and then; slow ones leave a
-transaction open for seconds, or confirm later, when the payment comes in.
+Quick cashiers confirm at once; slow ones leave a transaction open for seconds, or
+confirm later, when the payment comes in. Some orders are rolled back.
 """
 
 import json
+import math
 import random
 import re
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
-from types import TracebackType
+from itertools import cycle
 from typing import Self
 
-from syncd.demo.arrivals import Arrivals
-from syncd.demo.browsers import Browsers
-from syncd.demo.products import Order, customers, front_end_purchase, new_order
+from syncd.demo.customers import (
+    Browsers,
+    Order,
+    customers,
+    front_end_purchase,
+    new_order,
+)
 from syncd.postgres.database import Database
 from syncd.postgres.statements import Statement, trusted_sql
 from syncd.setup.install.install import Grantees, install
@@ -27,11 +34,14 @@ from syncd.source.connections import Connections
 
 NAMES = Grantees("syncd", "syncd.confirmed_orders", "syncd.purchases")
 
-QUICK_CASHIERS = 4
-SLOW_CASHIERS = 2
-
-_CHANGES_OF_MIND = 0.08
+_CASHIERS = 6
+_QUICK_CASHIERS = 4
+_FULL_GROUP = 100  # orders of one transaction when there is no rate to keep
+_GROUPS_PER_SECOND = 20
+_ROLLED_BACK_SHARE = 0.08
 _FIRST_SHARE, _LATER_SHARE = 0.25, 0.25  # the other thank-you pages never load
+
+_CHOICE = random.Random()  # noqa: S311  # a demo
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,7 @@ class Sales:
     open: int = 0
 
 
-class _ChangedMindError(Exception):
+class _RolledBackError(Exception):
     """Rolls a transaction back."""
 
 
@@ -87,48 +97,68 @@ def confirmed_orders(owner: Database) -> Iterator[tuple[str, datetime | None]]:
         after = page[-1].id
 
 
+class Arrivals:
+    """Hands out orders to be sold, in groups that share a transaction.
+
+    Args:
+        rate: Orders per second; None is as fast as possible.
+        limit: Orders in all; None is no limit.
+    """
+
+    def __init__(self, rate: float | None, limit: int | None) -> None:
+        self._rate = rate
+        self._limit = limit
+        self._group = math.ceil(rate / _GROUPS_PER_SECOND) if rate else _FULL_GROUP
+        self._taken = 0
+        self._started: float | None = None
+        self._guard = threading.Lock()
+
+    def take(self, closing: threading.Event) -> int:
+        """Wait until the next group is due; return its size, 0 when all is sold."""
+        with self._guard:
+            self._started = self._started or time.monotonic()
+            left = self._group if self._limit is None else self._limit - self._taken
+            group = min(self._group, left)
+            due = (self._taken + group) / self._rate if self._rate else 0.0
+            seconds = self._started + due - time.monotonic()
+            if not group or closing.wait(max(0.0, seconds)):
+                return 0
+            self._taken += group
+            return group
+
+
 class Shop:
     """Sells from the moment it is entered until `close`, or until all is sold.
 
     Args:
         dsn: Connection string of the shop's owner.
-        pace: How fast, and how much in all.
+        arrivals: How fast, and how much in all.
         browsers: The clients of the thank-you pages.
     """
 
-    def __init__(self, dsn: str, pace: Arrivals, browsers: Browsers) -> None:
+    def __init__(self, dsn: str, arrivals: Arrivals, browsers: Browsers) -> None:
         self._dsn = dsn
-        self._pace = pace
+        self._arrivals = arrivals
         self._browsers = browsers
         self._closing = threading.Event()
         self._sales = Sales()
         self._guard = threading.Lock()
-        self._failure: BaseException | None = None
-        self._cashiers = [
-            threading.Thread(target=self._serve, args=(n,), name=f"cashier-{n}")
-            for n in range(QUICK_CASHIERS + SLOW_CASHIERS)
-        ]
+        self._threads = ThreadPoolExecutor(_CASHIERS)
+        self._cashiers: list[Future[None]] = []
 
     def __enter__(self) -> Self:
-        for cashier in self._cashiers:
-            cashier.start()
+        for number in range(_CASHIERS):
+            self._cashiers.append(self._threads.submit(self._serve, number))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._closing.set()
-        for cashier in self._cashiers:
-            cashier.join()
+        self._threads.shutdown()
 
     @property
     def sales(self) -> Sales:
         """What was sold so far."""
-        with self._guard:
-            return self._sales
+        return self._sales
 
     @property
     def is_selling(self) -> bool:
@@ -137,35 +167,62 @@ class Shop:
         Raises:
             SyncdError: A cashier's database failed.
         """
-        if self._failure is not None:
-            raise self._failure
-        return any(cashier.is_alive() for cashier in self._cashiers)
+        ended = [cashier for cashier in self._cashiers if cashier.done()]
+        for cashier in ended:
+            cashier.result()
+        return len(ended) < len(self._cashiers)
 
     def close(self) -> None:
         """Make the cashiers finish the transactions in hand, without waiting for it."""
         self._closing.set()
 
     def _serve(self, number: int) -> None:
+        """Sell over one connection, in the ways of this cashier."""
+        slow = (self._sell_slowly, self._sell_and_confirm_later)
+        ways = (self._sell,) if number < _QUICK_CASHIERS else slow
         database = Database(self._dsn, application_name=f"shop/cashier-{number}")
-        cashier = _Cashier(self, database, random.Random())  # noqa: S311  # a play
-        ways = (
-            (cashier.sell,)
-            if number < QUICK_CASHIERS
-            else (cashier.sell_slowly, cashier.sell_and_confirm_later)
-        )
-        turn = number
-        try:
-            while group := self._pace.take(self._closing):
-                ways[turn % len(ways)](group)
-                turn += 1
-        except Exception as error:  # noqa: BLE001  # raised again by is_selling
-            self._failure = error
-            self._closing.set()
-        finally:
-            database.close()
+        with closing(database):
+            for sell in cycle(ways):
+                if not (group := self._arrivals.take(self._closing)):
+                    return
+                sell(database, group)
 
-    def count(self, confirmed: int = 0, rolled_back: int = 0, placed: int = 0) -> None:
-        """Add to the sales."""
+    def _sell(self, database: Database, group: int, seconds: float = 0.0) -> None:
+        """Stamp orders as confirmed now, and commit `seconds` later."""
+        if _CHOICE.random() < _ROLLED_BACK_SHARE:
+            self._roll_back(database, group)
+        self._count(placed=group)
+        with database.transaction():
+            late = self._show_early(_place(database, group, confirmed=True))
+            self._closing.wait(seconds)
+        self._count(confirmed=group, placed=-group)
+        self._show_later(late)
+
+    def _sell_slowly(self, database: Database, group: int) -> None:
+        """Leave the transaction open for seconds."""
+        self._sell(database, group, _CHOICE.uniform(1, 4))
+
+    def _sell_and_confirm_later(self, database: Database, group: int) -> None:
+        """Place orders, and confirm them when their payment comes in."""
+        orders = _place(database, group, confirmed=False)
+        self._count(placed=group)
+        if self._closing.wait(_CHOICE.uniform(0.5, 3)):
+            return
+        ids = [int(number.rpartition("-")[2]) for number in orders]
+        with database.transaction():
+            late = self._show_early(orders)
+            database.run(_statements()["confirm"], ids=ids)
+        self._count(confirmed=group, placed=-group)
+        self._show_later(late)
+
+    def _roll_back(self, database: Database, group: int) -> None:
+        """Confirm orders and roll back: they must never be sent."""
+        with suppress(_RolledBackError), database.transaction():
+            _place(database, group, confirmed=True)
+            raise _RolledBackError
+        self._count(rolled_back=group)
+
+    def _count(self, confirmed: int = 0, rolled_back: int = 0, placed: int = 0) -> None:
         with self._guard:
             self._sales = Sales(
                 self._sales.confirmed + confirmed,
@@ -173,74 +230,26 @@ class Shop:
                 self._sales.open + placed,
             )
 
-    def wait(self, seconds: float) -> bool:
-        """Wait; True when the shop closes meanwhile."""
-        return self._closing.wait(seconds)
-
-    def show_early(self, orders: dict[str, Order]) -> dict[str, Order]:
-        """Load some thank-you pages before the commit; return the others' orders."""
-        pages = {number: random.random() for number in orders}  # noqa: S311  # a play
-        for number, chance in pages.items():
+    def _show_early(self, orders: dict[str, Order]) -> dict[str, Order]:
+        """Load some thank-you pages before the commit; return those to load later."""
+        late = {}
+        for number, order in orders.items():
+            chance = _CHOICE.random()
             if chance < _FIRST_SHARE:
-                self._browsers.load(front_end_purchase(orders[number], number))
-        late = [n for n, c in pages.items() if 0 <= c - _FIRST_SHARE < _LATER_SHARE]
-        return {number: orders[number] for number in late}
+                self._browsers.load(front_end_purchase(order, number))
+            elif chance < _FIRST_SHARE + _LATER_SHARE:
+                late[number] = order
+        return late
 
-    def show_later(self, orders: dict[str, Order]) -> None:
-        """Load thank-you pages after the commit."""
+    def _show_later(self, orders: dict[str, Order]) -> None:
         for number, order in orders.items():
             self._browsers.load_later(front_end_purchase(order, number))
 
 
-class _Cashier:
-    """One connection to the shop's database, and the ways of selling over it."""
-
-    def __init__(self, shop: Shop, database: Database, choice: random.Random) -> None:
-        self._shop = shop
-        self._database = database
-        self._choice = choice
-
-    def sell(self, group: int) -> None:
-        """Confirm orders in a transaction of milliseconds."""
-        if self._choice.random() < _CHANGES_OF_MIND:
-            self._change_mind(group)
-        with self._database.transaction():
-            late = self._shop.show_early(self._place(group, confirmed=True))
-        self._shop.count(confirmed=group)
-        self._shop.show_later(late)
-
-    def sell_slowly(self, group: int) -> None:
-        """Stamp orders as confirmed now, and commit seconds later."""
-        self._shop.count(placed=group)
-        with self._database.transaction():
-            late = self._shop.show_early(self._place(group, confirmed=True))
-            self._shop.wait(self._choice.uniform(1, 4))
-        self._shop.count(confirmed=group, placed=-group)
-        self._shop.show_later(late)
-
-    def sell_and_confirm_later(self, group: int) -> None:
-        """Place orders, and confirm them when their payment comes in."""
-        orders = self._place(group, confirmed=False)
-        self._shop.count(placed=group)
-        if self._shop.wait(self._choice.uniform(0.5, 3)):
-            return
-        ids = [int(number.rpartition("-")[2]) for number in orders]
-        with self._database.transaction():
-            late = self._shop.show_early(orders)
-            self._database.run(_statements()["confirm"], ids=ids)
-        self._shop.count(confirmed=group, placed=-group)
-        self._shop.show_later(late)
-
-    def _change_mind(self, group: int) -> None:
-        """Confirm orders and roll back: they must never be sent."""
-        with suppress(_ChangedMindError), self._database.transaction():
-            self._place(group, confirmed=True)
-            raise _ChangedMindError
-        self._shop.count(rolled_back=group)
-
-    def _place(self, group: int, *, confirmed: bool) -> dict[str, Order]:
-        orders = [new_order(self._choice) for _ in range(group)]
-        numbers = self._database.values(
-            int, _statements()["place"], orders=json.dumps(orders), confirmed=confirmed
-        )
-        return {f"DEMO-{n}": o for n, o in zip(numbers, orders, strict=True)}
+def _place(database: Database, group: int, *, confirmed: bool) -> dict[str, Order]:
+    """Write orders, confirmed now or not yet; return them by their public number."""
+    orders = [new_order(_CHOICE) for _ in range(group)]
+    numbers = database.values(
+        int, _statements()["place"], orders=json.dumps(orders), confirmed=confirmed
+    )
+    return {f"DEMO-{n}": o for n, o in zip(numbers, orders, strict=True)}

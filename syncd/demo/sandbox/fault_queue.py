@@ -50,9 +50,7 @@ class FaultQueue:
         self._queued: list[_Queued] = []
         self._lock = threading.Lock()
 
-    def add(
-        self, name: str, times: object = 1, options: Mapping[str, object] | None = None
-    ) -> None:
+    def add(self, name: str, times: object, options: Mapping[str, object]) -> None:
         """Queue a fault.
 
         Args:
@@ -65,7 +63,7 @@ class FaultQueue:
         """
         if times is not None and (type(times) is not int or times < 1):
             raise FaultError(f"times must be a whole number from 1, not {times!r}")
-        queued = _Queued(name, times, _checked(name, options or {}))
+        queued = _Queued(name, times, _checked(name, options))
         with self._lock:
             self._queued.append(queued)
             self._queued.sort(key=lambda fault: fault.times is None)

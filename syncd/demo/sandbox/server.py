@@ -64,7 +64,12 @@ class Server:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._socket.close()
-        self._end_connections()
+        with self._lock:
+            connections = dict(self._connections)
+        for thread, connection in connections.items():
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
     def _accept(self) -> None:
         while not self._stopping.is_set():
@@ -72,16 +77,13 @@ class Server:
                 connection, _ = self._socket.accept()
             except OSError:
                 self._stopping.wait(_SECONDS_AFTER_ERROR)
-            else:
-                self._begin(connection)
-
-    def _begin(self, connection: socket.socket) -> None:
-        thread = threading.Thread(
-            target=self._serve, args=(connection,), name="sandbox", daemon=True
-        )
-        with self._lock:
-            self._connections[thread] = connection
-        thread.start()
+                continue
+            thread = threading.Thread(
+                target=self._serve, args=(connection,), name="sandbox", daemon=True
+            )
+            with self._lock:
+                self._connections[thread] = connection
+            thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
         """Serve one connection until either side ends it."""
@@ -92,14 +94,6 @@ class Server:
         finally:
             with self._lock:
                 del self._connections[threading.current_thread()]
-
-    def _end_connections(self) -> None:
-        with self._lock:
-            connections = dict(self._connections)
-        for thread, connection in connections.items():
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            thread.join()
 
 
 def _opened(port: int) -> socket.socket:
@@ -171,9 +165,8 @@ class Connection(BaseHTTPRequestHandler):
         Its body stays unread, so the connection must end with the answer.
         """
         length = self.headers.get("Content-Length", "")
-        if "Transfer-Encoding" in self.headers or (
-            self.command == "POST" and not length
-        ):
+        is_missing = self.command == "POST" and not length
+        if is_missing or "Transfer-Encoding" in self.headers:
             return refusal(411, ["a body needs a Content-Length"], ending="close")
         if length and not _LENGTH.fullmatch(length):
             return refusal(400, ["Content-Length is not a number"], ending="close")
@@ -209,20 +202,16 @@ class Connection(BaseHTTPRequestHandler):
         lines = [
             f"HTTP/1.1 {answer.status} {phrase}",
             f"Date: {self.date_time_string()}",
-            *self._length_lines(answer),
             *(f"{name}: {value}" for name, value in answer.headers),
         ]
+        if answer.status != HTTPStatus.NO_CONTENT:
+            length = answer.declared_bytes
+            length = len(answer.body) if length is None else length
+            lines.append(f"Content-Type: {answer.content_type}")
+            lines.append(f"Content-Length: {length}")
         if self.close_connection:
             lines.append("Connection: close")
         return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
-
-    @staticmethod
-    def _length_lines(answer: Answer) -> list[str]:
-        if answer.status == HTTPStatus.NO_CONTENT:
-            return []
-        length = answer.declared_bytes
-        length = len(answer.body) if length is None else length
-        return [f"Content-Type: {answer.content_type}", f"Content-Length: {length}"]
 
     def _send_slowly(self, message: bytes, bytes_per_second: float) -> None:
         size = max(1, math.floor(bytes_per_second / _WRITES_PER_SECOND))

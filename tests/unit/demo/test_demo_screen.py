@@ -8,7 +8,7 @@ import pytest
 from typing_extensions import override
 
 from syncd.demo.sandbox import Totals
-from syncd.demo.screen import Scene, Screen
+from syncd.demo.screen import Screen, Snapshot
 from syncd.demo.shop import Sales
 from syncd.ledger.stats import FeedStats
 
@@ -37,5 +37,5 @@ def test_the_demo_shows_whether_its_daemon_delivers(
     monkeypatch.setenv("TERM", "xterm")
     terminal = Terminal()
     with Screen(terminal) as screen:
-        screen.show(Scene("selling", 3, Sales(), stats, Totals(), 60.0, "http://x"))
+        screen.show(Snapshot("selling", 3, Sales(), stats, Totals(), 60.0, "http://x"))
     assert words in terminal.getvalue()
