@@ -105,57 +105,42 @@ def cli(context: click.Context, path: Path | None) -> None:
     context.obj = path
 
 
-cli.put(
-    "Try it",
-    demo="syncd.demo.command:demo_command",
-    sandbox="syncd.cli.run:sandbox",
-)
+cli.put("Try it", demo="demo.command:demo_command", sandbox="cli.run:sandbox")
 cli.put(
     "Set up",
-    init="syncd.cli.init:init",
-    views="syncd.cli.views:views",
-    install="syncd.cli.install:install_command",
-    check="syncd.cli.check:check",
-    preview="syncd.cli.explain:preview",
-    verify="syncd.cli.verify:verify",
-    uninstall="syncd.cli.uninstall:uninstall_command",
+    init="cli.init:init",
+    views="cli.views:views",
+    install="cli.install:install_command",
+    check="cli.check:check",
+    preview="cli.explain:preview",
+    verify="cli.verify:verify",
+    uninstall="cli.uninstall:uninstall_command",
 )
-cli.put(
-    "Run",
-    run="syncd.cli.run:run",
-    pause="syncd.cli.pause:pause",
-    resume="syncd.cli.pause:resume",
-)
+cli.put("Run", run="cli.run:run", pause="cli.pause:pause", resume="cli.pause:resume")
 cli.put(
     "Inspect",
-    status="syncd.cli.status:status",
-    explain="syncd.cli.explain:explain",
-    diff="syncd.cli.diff:diff",
-    report="syncd.cli.report:report",
+    status="cli.status:status",
+    explain="cli.explain:explain",
+    diff="cli.diff:diff",
+    report="cli.report:report",
 )
 cli.put(
     "Past orders",
-    reconcile="syncd.cli.reconcile:reconcile",
-    watermark="syncd.cli.watermark:watermark",
-    backfill="syncd.cli.backfill:backfill",
-    **{"mark-delivered": "syncd.cli.watermark:mark_delivered"},
+    reconcile="cli.reconcile:reconcile",
+    watermark="cli.watermark:watermark",
+    backfill="cli.backfill:backfill",
+    mark_delivered="cli.watermark:mark_delivered",
 )
 cli.put(
     "Orders set aside",
-    rejected="syncd.cli.rejected:rejected",
-    uncertain="syncd.cli.uncertain:uncertain",
-    reused="syncd.cli.reused:reused",
-    erase="syncd.cli.erase:erase",
+    rejected="cli.rejected:rejected",
+    uncertain="cli.uncertain:uncertain",
+    reused="cli.reused:reused",
+    erase="cli.erase:erase",
 )
 cli.put(
     "Emergencies",
-    **{
-        "confirm-move": "syncd.cli.run:confirm_move",
-        "rebind-keys": "syncd.cli.rebind:rebind_keys",
-    },
+    confirm_move="cli.run:confirm_move",
+    rebind_keys="cli.rebind:rebind_keys",
 )
-cli.put(
-    "Shell",
-    completion="syncd.cli.manual:completion",
-    man="syncd.cli.manual:man",
-)
+cli.put("Shell", completion="cli.manual:completion", man="cli.manual:man")

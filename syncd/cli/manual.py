@@ -6,7 +6,7 @@ The page syncd(1) is written in the macros of man(7), which groff and mandoc rea
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from importlib.resources import files
 
@@ -85,16 +85,12 @@ def _verb(command: click.Command, parent: click.Context) -> Iterator[str]:
     for number, paragraph in enumerate(description.split("\n\n")):
         yield ".IP" if number else ""
         yield from _lines(paragraph)
-    yield from _examples(examples)
+    if examples:
+        yield from (".IP", "For example:")
+    for example in examples:
+        yield from (".br", rf".B {_plain(example)}")
     if options := [*_options(context)]:
         yield from (".RS", *options, ".RE")
-
-
-def _examples(commands: Sequence[str]) -> Iterator[str]:
-    if commands:
-        yield from (".IP", "For example:")
-    for command in commands:
-        yield from (".br", rf".B {_plain(command)}")
 
 
 def _lines(paragraph: str) -> Iterator[str]:
@@ -106,17 +102,14 @@ def _lines(paragraph: str) -> Iterator[str]:
 
 def _options(context: click.Context) -> Iterator[str]:
     """Write a command's options; those that every command has appear once."""
-    known = _flags(context.parent) if context.parent else frozenset({"--help"})
+    root = context.find_root()
+    params = root.command.get_params(root) if context.parent else []
+    known = {"--help"}.union(*(option.opts for option in params))
     for option in context.command.get_params(context):
         record = option.get_help_record(context)
         is_known = isinstance(option, click.Argument) or known.issuperset(option.opts)
         if record and not is_known:
             yield from (".TP", rf".B {_plain(record[0])}", _plain(record[1]))
-
-
-def _flags(context: click.Context) -> frozenset[str]:
-    params = context.find_root().command.get_params(context)
-    return frozenset(flag for option in params for flag in option.opts)
 
 
 def _list(heading: str, entries: Mapping[str, str], font: str) -> Iterator[str]:

@@ -46,11 +46,9 @@ def shown_json(value: object) -> str:
     Invisible ones, and those that control a terminal, stay escaped.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, default=float)
-    return "".join(c if _is_shown(c) else json.dumps(c)[1:-1] for c in text)
-
-
-def _is_shown(character: str) -> bool:
-    return character.isprintable() or character in _SHOWN
+    return "".join(
+        c if c.isprintable() or c in _SHOWN else json.dumps(c)[1:-1] for c in text
+    )
 
 
 def print_lines(*lines: str) -> None:

@@ -173,7 +173,7 @@ class LazyCommands(UserDict[str, click.Command]):
     def __getitem__(self, name: str) -> click.Command:
         if name not in self.data:
             module, _, attribute = self.places[name].partition(":")
-            command = getattr(import_module(module), attribute)
+            command = getattr(import_module(f"syncd.{module}"), attribute)
             _show_as_page(command)
             self.data[name] = command
         return self.data[name]
@@ -207,10 +207,11 @@ class SectionedGroup(click.Group):
 
         Args:
             section: Its heading.
-            places: By the command's name, its `module:attribute`.
+            places: By the command's name, `_` for `-`: its `module:attribute` in syncd.
         """
-        self._sections[section] = list(places)
-        self._verbs.places |= places
+        named = {name.replace("_", "-"): place for name, place in places.items()}
+        self._sections[section] = list(named)
+        self._verbs.places |= named
 
     @property
     def sections(self) -> dict[str, list[click.Command]]:

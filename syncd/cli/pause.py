@@ -7,7 +7,6 @@ from syncd.cli.context import OpenFeed, configured, open_feed, print_json
 from syncd.cli.option import as_json_option
 from syncd.cli.output import print_lines
 from syncd.config.settings import Settings
-from syncd.core.health_inputs import Pause
 from syncd.delivery.circuit_breaker import CircuitBreaker
 from syncd.ledger.pauses import PauseStore, What
 from syncd.ledger.stats import read_stats
@@ -20,8 +19,8 @@ _WAL = "the replication slot retains WAL meanwhile: `syncd status` shows how muc
 
 
 def _chosen(what: str) -> list[What]:
-    everything: list[What] = ["sending", "capture"]
-    return [one for one in everything if what in (one, "all")]
+    both: list[What] = ["sending", "capture"]
+    return [one for one in both if what in (one, "all")]
 
 
 sending_option = click.option(
@@ -54,16 +53,11 @@ def pause(settings: Settings, *, what: str, reason: str | None, as_text: bool) -
     if as_text:
         print_json({p.what: {"since": p.since, "reason": p.why} for p, _ in made})
         return
-    for made_pause, is_new in made:
-        print_lines(_paused_line(made_pause, is_new=is_new))
+    for paused, is_new in made:
+        line = f"{paused.what} is paused: {_MEANS[paused.what]}"
+        print_lines(line if is_new else f"{paused.what} was already {paused.line()}")
     if settings.source.capture == "wal" and what != "sending":
         print_lines(_WAL)
-
-
-def _paused_line(made: Pause, *, is_new: bool) -> str:
-    if is_new:
-        return f"{made.what} is paused: {_MEANS[made.what]}"
-    return f"{made.what} was already {made.line()}"
 
 
 @click.command()

@@ -40,6 +40,7 @@ class BackfillOptions:
     with_profile: bool = False
     resend: bool = False
     reason: str | None = None
+    adopts: bool = False
 
     def request(self, span: Interval) -> Request:
         """Make the request for a range.
@@ -47,6 +48,8 @@ class BackfillOptions:
         Raises:
             click.UsageError: A resending without its reason, or the other way round.
         """
+        if self.adopts:
+            return Request(span, "adopt")
         reason = checked_reason(self.reason, resend=self.resend)
         purpose: Purpose = "resend" if self.resend else "send"
         return Request(span, purpose, self.with_profile, reason)
@@ -99,9 +102,9 @@ def ask(
         given: `BackfillOptions` by name.
         adopts: Mark the orders as delivered instead of sending them.
     """
-    options = options_of(BackfillOptions, given)
+    options = options_of(BackfillOptions, {**given, "adopts": adopts})
     with changing(settings) as connections:
-        asking = _Asking(settings, connections, bounds, options, adopts=adopts)
+        asking = _Asking(settings, connections, bounds, options)
         feeds = FeedStore(connections, settings.feed)
         feeds.check_schema()
         feed = feeds.find()
@@ -112,7 +115,7 @@ def ask(
             asking.show(plan)
         opened = None
         if plan.orders and not options.dry_run:
-            _confirm(plan, options)
+            _confirm(options)
             if feed is None:
                 feed = asking.start(feeds)
                 plan = asking.plan(feed)
@@ -128,9 +131,8 @@ def ask(
 
 def _is_served(connections: Connections, feed: Feed) -> bool:
     """Return whether a daemon of the feed runs."""
-    daemons = connections.ledger.rows(
-        InstanceInfo, query("presence"), feed=feed.feed_id
-    )
+    presence = query("presence")
+    daemons = connections.ledger.rows(InstanceInfo, presence, feed=feed.feed_id)
     return any(daemon.is_alive for daemon in daemons)
 
 
@@ -138,9 +140,8 @@ def _print_opened(number: int, *, is_served: bool) -> None:
     when = "a running daemon begins within seconds"
     if not is_served:
         when = "no daemon runs now, `syncd run` begins with it"
-    print_lines(
-        f"backfill {number}: {when};", f"see it with: syncd backfill watch {number}"
-    )
+    print_lines(f"backfill {number}: {when};")
+    print_lines(f"see it with: syncd backfill watch {number}")
 
 
 class _Asking:
@@ -152,14 +153,11 @@ class _Asking:
         connections: Connections,
         bounds: Callable[[datetime], Interval],
         options: BackfillOptions,
-        *,
-        adopts: bool,
     ) -> None:
         self._settings = settings
         self._connections = connections
         self._bounds = bounds
         self._options = options
-        self._adopts = adopts
         exclusion = Exclusion()
         self._source = source_on(settings, connections, exclusion.left_out)
         lines = log.Log(settings.feed)
@@ -177,12 +175,11 @@ class _Asking:
         ledger = Ledger(self._connections.ledger, feed.feed_id)
         planner = Planner(self._source, ledger, rules_of(self._settings))
         span = self._bounds(planner.ceiling())
-        if not self._adopts:
+        if not self._options.adopts:
             ledger.refuse_pruned(span.lower, span.upper)
         if not self._options.dry_run:
             self.store(feed).refuse_overlap(span)
-        adopting = Request(span, "adopt")
-        return planner.plan(adopting if self._adopts else self._options.request(span))
+        return planner.plan(self._options.request(span))
 
     def plan_unstarted(self, feeds: FeedStore) -> Plan:
         """Plan and show the range as if the feed were started now; write nothing."""
@@ -216,22 +213,21 @@ class _Asking:
                 err=True,
             )
         if not self._options.as_text:
-            zone = rules_of(self._settings).zone
-            show(plan, self._settings.backfill.rate, zone)
+            show(plan, self._settings.backfill.rate, rules_of(self._settings).zone)
 
     def _start(self, feeds: FeedStore) -> Feed:
         return feeds.start(self._source, self._settings.source.lookback)
 
 
-def _confirm(plan: Plan, options: BackfillOptions) -> None:
+def _confirm(options: BackfillOptions) -> None:
     if options.yes:
         return
     if options.as_text or not sys.stdin.isatty():
         raise click.UsageError(
             "Not a terminal: pass --yes, or --dry-run to see the plan only."
         )
-    adopts = plan.request.purpose == "adopt"
-    click.confirm("Mark them as delivered?" if adopts else "Send them?", abort=True)
+    question = "Mark them as delivered?" if options.adopts else "Send them?"
+    click.confirm(question, abort=True)
 
 
 def _facts(plan: Plan, rate: float | None) -> dict[str, object]:
@@ -247,8 +243,6 @@ def _facts(plan: Plan, rate: float | None) -> dict[str, object]:
         "days": {day.isoformat(): n for day, n in sorted(plan.days.items())},
         "tried": plan.sample.orders,
         "faults": len(plan.sample.faults),
-        "examples": [
-            {"order_key": key, "reason": reason} for key, reason in plan.sample.examples
-        ],
+        "examples": [{"order_key": k, "reason": r} for k, r in plan.sample.examples],
         "seconds": plan.seconds(rate),
     }

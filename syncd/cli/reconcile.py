@@ -10,14 +10,12 @@ from rich.progress import Progress
 from syncd.capture.reconciliation import Reconciliation
 from syncd.capture.reconciliation_run import ReconciliationResult, ReconciliationRun
 from syncd.capture.unreadable import Exclusion, UnreadableOrders
-from syncd.cli.context import configured, connected, print_json, read_moment
+from syncd.cli.context import configured, open_feed, print_json, read_moment
 from syncd.cli.option import as_json_option
 from syncd.cli.output import print_lines
 from syncd.config.settings import Settings
 from syncd.core.errors import ExitCode
 from syncd.daemon.reconciliation_job import report_missing
-from syncd.ledger.batches import Ledger
-from syncd.ledger.feed import FeedStore
 from syncd.log import log
 from syncd.source.connections import source_on
 
@@ -45,18 +43,13 @@ def reconcile(
             f"{lower} is not before --to {upper}", param_hint="--from"
         )
     log.configure(level=settings.log.level, style=settings.log.format)
-    with connected(settings) as connections:
-        feed = FeedStore(connections, settings.feed).get()
+    with open_feed(settings) as on:
         exclusion = Exclusion()
-        source = source_on(settings, connections, exclusion.left_out)
-        ledger = Ledger(connections.ledger, feed.feed_id)
+        source = source_on(settings, on.connections, exclusion.left_out)
         lines = log.Log(settings.feed)
-        reconciliation = Reconciliation(
-            source,
-            ledger,
-            size=settings.squeezely.orders_per_batch,
-            reading=UnreadableOrders(source, ledger, lines, exclusion),
-        )
+        reading = UnreadableOrders(source, on.ledger, lines, exclusion)
+        size = settings.squeezely.orders_per_batch
+        reconciliation = Reconciliation(source, on.ledger, size=size, reading=reading)
         run = reconciliation.ask(first, last)
         finished = _make(lines, reconciliation, run)
     if as_text:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -11,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from syncd.cli.context import configured, connected, print_json, read_moment
+from syncd.cli.context import configured, open_feed, print_json, read_moment
 from syncd.cli.option import as_json_option
 from syncd.config.settings import Settings
 from syncd.core.command_errors import FileUnwritableError
@@ -19,7 +20,6 @@ from syncd.core.health import assess
 from syncd.delivery.rendering import rules_of
 from syncd.diagnostics.report.report import STEPS, Asked, Report, read_report
 from syncd.diagnostics.status.facts import StatusReader
-from syncd.ledger.feed import FeedStore
 
 
 @click.command()
@@ -81,15 +81,13 @@ def _asked(settings: Settings, lower: str | None, upper: str | None) -> Asked:
 def _read(settings: Settings, asked: Asked) -> Report:
     console = Console(stderr=True)
     with (
-        connected(settings) as connections,
+        open_feed(settings) as on,
         Progress(console=console, disable=not console.is_terminal) as progress,
     ):
-        feed = settings.feed, FeedStore(connections, settings.feed).get().feed_id
-        health = assess(StatusReader(settings, connections).read().health_inputs())
+        health = assess(StatusReader(settings, on.connections).read().health_inputs())
         task = progress.add_task("reading the ledger", total=STEPS)
-        return read_report(
-            connections.ledger, feed, asked, health, lambda: progress.advance(task)
-        )
+        feed, advance = (settings.feed, on.feed_id), partial(progress.advance, task)
+        return read_report(on.database, feed, asked, health, advance)
 
 
 @contextmanager

@@ -196,31 +196,33 @@ class EventDiff:
         """Render orders, in their order."""
         for first in range(0, len(asked), PAGE_ORDERS):
             page = asked[first : first + PAGE_ORDERS]
-            rows = _read(source, [order.key for order in page])
+            rows = read_each(source, [order.key for order in page])
             for order in page:
                 yield self._rendered(order, rows.get(order.key))
 
     def _rendered(
         self, order: _Asked, row: Mapping[str, object] | str | None
     ) -> _Rendered:
-        if row is None or isinstance(row, str):
-            return _Rendered(fault=row)
+        if row is None:
+            return _Rendered()
+        if isinstance(row, str):
+            return _Rendered(fault=f"the view fails (SQLSTATE {row})")
         made = render(row, order.confirmed_at, self._rules, order.at)
         if isinstance(made, Event):
             return _Rendered(places(made.event))
         return _Rendered(fault=made.reason)
 
 
-def _read(
+def read_each(
     source: Source, keys: Sequence[str]
 ) -> Mapping[str, Mapping[str, object] | str]:
-    """Read rows by key; of one that makes the view fail, the reason."""
+    """Read rows by key; of one that makes the view fail, the SQLSTATE."""
     try:
         return source.read(keys)
     except ViewError as error:
         if len(keys) == 1:
-            return {keys[0]: f"the view fails (SQLSTATE {error.sqlstate})"}
-    return {k: row for key in keys for k, row in _read(source, [key]).items()}
+            return {keys[0]: error.sqlstate}
+    return {k: row for key in keys for k, row in read_each(source, [key]).items()}
 
 
 def _difference(

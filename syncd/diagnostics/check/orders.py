@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from syncd.capture.stamps import probable_zones
 from syncd.config.settings import Settings
-from syncd.core.errors import SlowStatementError, ViewError
+from syncd.core.errors import SlowStatementError
 from syncd.core.event_diff import LINES, Difference
 from syncd.core.field_value import is_array, is_object
 from syncd.core.stamps import shift_by
@@ -19,7 +19,7 @@ from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.role import listed
 from syncd.diagnostics.check.server import SKEW
 from syncd.diagnostics.check.views import SAMPLE_SPAN
-from syncd.diagnostics.comparison import EventDiff
+from syncd.diagnostics.comparison import EventDiff, read_each
 from syncd.ledger.feed import FeedStore
 from syncd.postgres.statements import composed
 from syncd.source.connections import Connections
@@ -43,14 +43,15 @@ class Sample:
         times: When each was confirmed, newest first.
         rows: Of the view purchases; some may have none.
         broken: Those over whose data the view fails, with the SQLSTATE.
-        read_seconds: How long reading all rows at once took; None: it was cut off.
+        read_seconds: How long reading all rows at once took; 0.0: one by one; None: it
+            was cut off.
     """
 
     now: datetime
     times: Mapping[str, datetime]
     rows: Mapping[str, Row]
     broken: Mapping[str, str]
-    read_seconds: float | None = 0.0
+    read_seconds: float | None
 
 
 def check_orders(settings: Settings, source: Source) -> Iterator[Finding]:
@@ -92,29 +93,15 @@ def check_times(source: Source) -> Iterator[Finding]:
 def _take(source: Source) -> Sample:
     now = source.clock()
     times = dict(source.sample(now - SAMPLE_SPAN, SAMPLE_ORDERS))
+    began = time.monotonic()
     try:
-        began = time.monotonic()
-        rows = source.read(list(times))
-        return Sample(now, times, rows, {}, time.monotonic() - began)
+        read = read_each(source, list(times))
     except SlowStatementError:
         return Sample(now, times, {}, {}, None)
-    except ViewError:
-        pass
-    return Sample(now, times, *_read_singly(source, times))
-
-
-def _read_singly(
-    source: Source, keys: Iterable[str]
-) -> tuple[dict[str, dict[str, object]], dict[str, str]]:
-    """Read rows one by one; return them, and the SQLSTATEs of those that fail."""
-    rows: dict[str, dict[str, object]] = {}
-    broken: dict[str, str] = {}
-    for key in keys:
-        try:
-            rows |= source.read([key])
-        except ViewError as error:
-            broken[key] = error.sqlstate
-    return rows, broken
+    seconds = time.monotonic() - began
+    rows = {key: row for key, row in read.items() if not isinstance(row, str)}
+    broken = {key: state for key, state in read.items() if isinstance(state, str)}
+    return Sample(now, times, rows, broken, 0.0 if broken else seconds)
 
 
 def _slow(sample: Sample) -> Iterator[Finding]:

@@ -25,45 +25,34 @@ from syncd.ledger.state_file import Served
 from syncd.source.connections import connect
 
 
-def ask(
-    settings: Settings,
-    *,
-    new_feed: bool = False,
-    environment: Mapping[str, str] | None = None,
-) -> None:
+def ask(settings: Settings, *, new_feed: bool = False) -> None:
     """Return when a daemon may start with these settings; write nothing.
 
     Args:
         settings: Of the daemon.
         new_feed: Whether a new feed is wanted even beside others.
-        environment: For the state directory; the process's by default.
 
     Raises:
         StartRefusedError: Only an operator can fix it (a privilege:
         StartForbiddenError). StartDelayedError: The feed was started before, and waits
         for an operator. DatabaseUnavailableError: Something does not respond.
     """
-    environment = os.environ if environment is None else environment
-    found = start_conditions(settings, environment)
+    found = start_conditions(settings, os.environ)
     wrong = [finding for finding in found if finding.severity == "error"]
     if new_feed:
         wrong = [finding for finding in wrong if finding.code != "feed.unexpected"]
     if wrong:
-        _decide(wrong, was_started=_was_started(settings, environment))
+        _decide(wrong, was_started=_was_started(settings))
 
 
 def _decide(wrong: Sequence[Finding], *, was_started: bool) -> None:
-    def of(decision: Decision) -> list[Finding]:
-        return [
-            finding
-            for finding in wrong
-            if CODES[finding.code].decision(was_started=was_started) == decision
-        ]
-
-    if stopping := of("stops"):
-        raise _error(stopping, StartRefusedError, StartForbiddenError)
-    if waiting := of("waits"):
-        raise _error(waiting, StartDelayedError, StartUnpermittedError)
+    found: dict[Decision, list[Finding]] = {"stops": [], "waits": [], "continues": []}
+    for finding in wrong:
+        found[CODES[finding.code].decision(was_started=was_started)].append(finding)
+    if found["stops"]:
+        raise _error(found["stops"], StartRefusedError, StartForbiddenError)
+    if found["waits"]:
+        raise _error(found["waits"], StartDelayedError, StartUnpermittedError)
 
 
 def _error(
@@ -82,11 +71,11 @@ def _error(
     return kind(message, findings[0].next_step).of(list(codes))
 
 
-def _was_started(settings: Settings, environment: Mapping[str, str]) -> bool:
+def _was_started(settings: Settings) -> bool:
     """Return whether the feed was started before, by the ledger or this host."""
     try:
         with closing(connect(settings, "start")) as connections:
             return FeedStore(connections, settings.feed).find() is not None
     except SyncdError:
-        served = Served.of(settings, environment)
+        served = Served.of(settings, os.environ)
         return served is not None and served.is_known()

@@ -2,8 +2,8 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
@@ -14,9 +14,9 @@ from markupsafe import Markup, escape
 
 from syncd import __version__
 from syncd.diagnostics.report import plot
-from syncd.diagnostics.report.period import Unit
+from syncd.diagnostics.report.period import Period, Unit
 from syncd.diagnostics.report.plot import NOTHING, Plot, Series, duration, number
-from syncd.diagnostics.report.report import Counts, Figures, Lag, Report
+from syncd.diagnostics.report.report import Counts, Figures, Report
 
 
 def page(report: Report) -> str:
@@ -53,7 +53,7 @@ def _template() -> Template:
     environment.filters |= {
         "number": number,
         "moment": _moment,
-        "places": _places,
+        "places": lambda value: f"{value:.2f}".rstrip("0").rstrip("."),
         "marked": _marked,
     }
     return environment.get_template("page.html")
@@ -68,10 +68,6 @@ def _marked(text: str) -> Markup:
     """Show what is between backticks as a command."""
     shown = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
     return Markup(shown)  # noqa: S704  # the text itself was escaped
-
-
-def _places(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def _totals(figures: Figures) -> Mapping[str, str]:
@@ -121,68 +117,52 @@ _TROUBLED = (
 
 def plots(figures: Figures) -> Sequence[Plot]:
     """Make the plots of a page, all over the same period."""
-    made = _Maker(figures)
-    orders, attempts = figures.orders, figures.attempts
-    return [
-        made.bars("Orders confirmed, and where they stand now", orders, _ORDERS),
-        made.bars("Orders delivered", figures.delivered, _DELIVERED),
-        made.lags("From confirmed to delivered"),
-        made.bars("Orders set aside", orders, _SET_ASIDE),
-        made.bars("Requests accepted", attempts, _ACCEPTED),
-        made.bars("Requests not accepted", attempts, _TROUBLED),
-    ]
 
-
-@dataclass(frozen=True, slots=True)
-class _Maker:
-    figures: Figures
-
-    def bars(self, title: str, counts: Counts, parts: Sequence[_Category]) -> Plot:
+    def bars(title: str, counts: Counts, parts: Sequence[_Category]) -> Plot:
         series = [
             Series(part.name, part.kind, values)
             for part in parts
-            if any(values := _added_up(counts, part))
+            if any(values := _added_up(counts, part.counts))
         ]
-        totals = _added_up(
-            counts, _Category("", "", sum((p.counts for p in parts), ()))
-        )
-        return Plot(title, self._most(totals), series, self.figures.period, number)
+        totals = _added_up(counts, [name for part in parts for name in part.counts])
+        return Plot(title, _most(totals, period), series, period, number)
 
-    def lags(self, title: str) -> Plot:
-        figures = self.figures
-        shares: Mapping[str, Callable[[Lag], float]] = {
-            "p99": lambda lag: lag.p99,
-            "p95": lambda lag: lag.p95,
-            "median": lambda lag: lag.p50,
-        }
-        kinds = ("p99", "p95", "p50")
-        series = [
-            Series(name, kind, [share(lag) if lag else None for lag in figures.lags])
-            for kind, (name, share) in zip(kinds, shares.items(), strict=True)
-        ]
-        series = series if figures.lag else []
-        summary = _lag_summary(figures.lag)
-        return Plot(title, summary, series, figures.period, duration, is_line=True)
-
-    def _most(self, totals: Sequence[int]) -> str:
-        total, most = sum(totals), max(totals)
-        if not total:
-            return "None in this period."
-        period = self.figures.period
-        name = period.name(totals.index(most))
-        when = f"in {name}" if period.unit is Unit.MONTH else f"on {name}"
-        return f"{number(total)} in all; most {when}: {number(most)}."
+    period, orders, attempts = figures.period, figures.orders, figures.attempts
+    return [
+        bars("Orders confirmed, and where they stand now", orders, _ORDERS),
+        bars("Orders delivered", figures.delivered, _DELIVERED),
+        _lags("From confirmed to delivered", figures),
+        bars("Orders set aside", orders, _SET_ASIDE),
+        bars("Requests accepted", attempts, _ACCEPTED),
+        bars("Requests not accepted", attempts, _TROUBLED),
+    ]
 
 
-def _added_up(counts: Counts, part: _Category) -> list[int]:
-    rows = zip(*(counts[name] for name in part.counts), strict=True)
-    return [sum(row) for row in rows]
+def _added_up(counts: Counts, names: Sequence[str]) -> list[int]:
+    return [sum(row) for row in zip(*(counts[name] for name in names), strict=True)]
 
 
-def _lag_summary(lag: Lag | None) -> str:
+def _most(totals: Sequence[int], period: Period) -> str:
+    total, most = sum(totals), max(totals)
+    if not total:
+        return "None in this period."
+    name = period.name(totals.index(most))
+    when = f"in {name}" if period.unit is Unit.MONTH else f"on {name}"
+    return f"{number(total)} in all; most {when}: {number(most)}."
+
+
+def _lags(title: str, figures: Figures) -> Plot:
+    lag = figures.lag
     if lag is None:
-        return "No live order was delivered."
-    return (
-        f"Lag of live orders: median {duration(lag.p50)}, "
-        f"p95 {duration(lag.p95)}, p99 {duration(lag.p99)}."
-    )
+        summary, series = "No live order was delivered.", []
+    else:
+        summary = (
+            f"Lag of live orders: median {duration(lag.p50)}, "
+            f"p95 {duration(lag.p95)}, p99 {duration(lag.p99)}."
+        )
+        lags = [each and asdict(each) for each in figures.lags]
+        series = [
+            Series(name, kind, [each[kind] if each else None for each in lags])
+            for name, kind in (("p99", "p99"), ("p95", "p95"), ("median", "p50"))
+        ]
+    return Plot(title, summary, series, figures.period, duration, is_line=True)

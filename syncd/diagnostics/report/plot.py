@@ -122,10 +122,11 @@ class Plot:
         scale = self._scale()
         for series in self.series:
             before = None
+            following = [*series.values[1:], None]
             for place, value in enumerate(series.values):
                 x = (place + 0.5) * self.width
                 point = None if value is None else (x, self._y(scale(value)))
-                if point and (before or self._is_alone(series.values, place)):
+                if point and (before or following[place] is None):
                     yield Segment(*(before or point), *point, series.kind)
                 before = point
 
@@ -150,31 +151,22 @@ class Plot:
     @property
     def tips(self) -> Iterator[tuple[float, str]]:
         """Return what each part holds; with the percentage at which the part begins."""
-        for place in range(len(self.period.starts)):
-            values = [
-                f"{s.name} {self._formatted(s.values[place])}" for s in self.series
-            ]
-            tip = f"{self.period.name(place)}: {', '.join(values)}"
-            yield place * self.width, tip
+        for place, (name, values) in enumerate(self.rows):
+            named = [f"{s.name} {v}" for s, v in zip(self.series, values, strict=True)]
+            yield place * self.width, f"{name}: {', '.join(named)}"
 
     @property
     def rows(self) -> Iterator[tuple[str, list[str]]]:
         """Return the table: each part's name with its values."""
         for place in range(len(self.period.starts)):
-            values = [self._formatted(series.values[place]) for series in self.series]
-            yield self.period.name(place), values
+            values = [series.values[place] for series in self.series]
+            shown = [NOTHING if v is None else self.shown(v) for v in values]
+            yield self.period.name(place), shown
 
     @property
     def width(self) -> float:
         """Percent of the width that one part takes."""
         return 100 / len(self.period.starts)
-
-    def _formatted(self, value: float | None) -> str:
-        return NOTHING if value is None else self.shown(value)
-
-    @staticmethod
-    def _is_alone(values: Sequence[float | None], place: int) -> bool:
-        return place + 1 == len(values) or values[place + 1] is None
 
     @staticmethod
     def _y(share: float) -> float:

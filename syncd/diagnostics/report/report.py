@@ -1,4 +1,4 @@
-"""A feed's period in figures, with how the feed stands now."""
+"""A feed's period in figures, read from the ledger, with how the feed stands now."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from syncd.core.verdict import Health
 from syncd.diagnostics.report.period import Period
+from syncd.diagnostics.status.document import reasons
 from syncd.postgres.database import Database
 from syncd.postgres.statements import Statement, query
 
@@ -22,6 +23,10 @@ OUTCOMES = ("accepted", "refused", "client_refused", "transient", "unread", "unc
             "uncertain")  # fmt: skip
 
 _PENDING = {"sending", "emptied"}
+
+DEFAULT_SPAN = timedelta(days=30)
+STEPS = 8
+"""Statements that a report reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,97 +104,6 @@ class Figures:
         return [sum(part) for part in zip(*self.orders.values(), strict=True)]
 
 
-class Reading:
-    """Reads a period's figures, one statement after the other."""
-
-    STEPS = 7
-
-    def __init__(
-        self,
-        database: Database,
-        feed_id: int,
-        period: Period,
-        advance: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._database = database
-        self._advance = advance
-        self._period = period
-        self._asked = {
-            "feed": feed_id,
-            "starts": [*period.starts],
-            "lower": period.lower,
-            "upper": period.upper,
-        }
-
-    def read(self) -> Figures:
-        """Read the figures; `advance` is called after each of the steps.
-
-        Raises:
-            SyncdError: The database cannot be read.
-        """
-        orders = [
-            replace(each, name="pending") if each.name in _PENDING else each
-            for each in self._rows(_Counted, query("report_orders"))
-        ]
-        shares = self._rows(_Share, query("report_lags"))
-        lags = {share.part: Lag(*share.seconds) for share in shares if share.seconds}
-        deliveries = self._rows(_Delivered, query("report_deliveries"))
-        repeats = [_Counted(each.part, "may be", each.repeats) for each in deliveries]
-        attempts = self._rows(_Counted, query("report_attempts"))
-        return Figures(
-            period=self._period,
-            orders=self._counts(STANDINGS, orders),
-            delivered=self._counts(LANES, deliveries),
-            repeats=self._counts(["may be"], repeats)["may be"],
-            attempts=self._counts(OUTCOMES, attempts),
-            lags=[lags.get(part) for part in range(1, len(self._period.starts) + 1)],
-            lag=lags.get(None),
-            reasons=self._rows(Reason, query("report_reasons")),
-            reconciled=self._rows(Finished, query("report_reconciliations")),
-            backfills=self._rows(PastRange, query("report_backfills")),
-        )
-
-    def _rows(self, kind: type[T], statement: Statement) -> list[T]:
-        rows = self._database.rows(kind, statement, **self._asked)
-        self._advance()
-        return rows
-
-    def _counts(
-        self, names: Iterable[str], counted: Iterable["_Counted"]
-    ) -> dict[str, list[int]]:
-        """Put counted parts in their places; a name that comes twice is added up."""
-        counts = {name: [0] * len(self._period.starts) for name in names}
-        for each in counted:
-            counts[each.name][each.part - 1] += each.orders
-        return counts
-
-
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """Orders of a part of the period."""
-
-    part: int
-    name: str
-    orders: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Delivered(_Counted):
-    repeats: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Share:
-    """Of a part of the period, or None of all, what shares of the orders took."""
-
-    part: int | None
-    seconds: Sequence[float] | None
-
-
-DEFAULT_SPAN = timedelta(days=30)
-STEPS = Reading.STEPS + 1
-
-
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Which period is asked for, in the shop's time zone.
@@ -225,14 +139,7 @@ class Report:
             "unit": period.unit.value,
             "starts": period.starts,
             "verdict": self.health.verdict,
-            "reasons": [
-                {
-                    "severity": reason.severity.name.lower(),
-                    "reason": reason.text,
-                    "next": reason.next_step,
-                }
-                for reason in self.health.reasons
-            ],
+            "reasons": reasons(self.health),
             "confirmed": figures.confirmed,
             "orders": figures.orders,
             "delivered": figures.delivered,
@@ -253,14 +160,9 @@ def read_report(
     health: Health,
     advance: Callable[[], None] = lambda: None,
 ) -> Report:
-    """Read a report from the ledger.
+    """Read a report of a feed, given by name and number, from the ledger's database.
 
-    Args:
-        database: The ledger's.
-        feed: Its name and number.
-        asked: The period.
-        health: How the feed stands now.
-        advance: Called after each of the STEPS.
+    `advance` is called after each of the STEPS.
 
     Raises:
         SyncdError: The ledger cannot be read.
@@ -269,19 +171,11 @@ def read_report(
     beginning = database.row(_Beginning, query("report_beginning"), feed=feed_id)
     advance()
     period = _period(asked, beginning)
-    figures = Reading(database, feed_id, period, advance).read()
+    figures = _Reader(database, feed_id, period, advance).read()
     return Report(name, beginning.now.astimezone(asked.zone), figures, health)
 
 
-@dataclass(frozen=True, slots=True)
-class _Beginning:
-    """From when on the ledger may hold orders, and the time now."""
-
-    now: datetime
-    beginning: datetime
-
-
-def _period(asked: Asked, ledger: _Beginning) -> Period:
+def _period(asked: Asked, ledger: "_Beginning") -> Period:
     upper = asked.upper or ledger.now
     lower = asked.lower
     if lower is None:
@@ -290,3 +184,84 @@ def _period(asked: Asked, ledger: _Beginning) -> Period:
         )
         lower = max(midnight, min(ledger.beginning, upper - timedelta(hours=1)))
     return Period.of(lower, upper, asked.zone)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads a period's figures, one statement after the other."""
+
+    database: Database
+    feed_id: int
+    period: Period
+    advance: Callable[[], None]
+
+    def read(self) -> Figures:
+        orders = [
+            replace(each, name="pending") if each.name in _PENDING else each
+            for each in self._rows(_Counted, query("report_orders"))
+        ]
+        shares = self._rows(_Share, query("report_lags"))
+        lags = {share.part: Lag(*share.seconds) for share in shares if share.seconds}
+        deliveries = self._rows(_Delivered, query("report_deliveries"))
+        repeats = [_Counted(each.part, "may be", each.repeats) for each in deliveries]
+        attempts = self._rows(_Counted, query("report_attempts"))
+        return Figures(
+            period=self.period,
+            orders=self._counts(STANDINGS, orders),
+            delivered=self._counts(LANES, deliveries),
+            repeats=self._counts(["may be"], repeats)["may be"],
+            attempts=self._counts(OUTCOMES, attempts),
+            lags=[lags.get(part) for part in range(1, len(self.period.starts) + 1)],
+            lag=lags.get(None),
+            reasons=self._rows(Reason, query("report_reasons")),
+            reconciled=self._rows(Finished, query("report_reconciliations")),
+            backfills=self._rows(PastRange, query("report_backfills")),
+        )
+
+    def _rows(self, kind: type[T], statement: Statement) -> list[T]:
+        starts = [*self.period.starts]
+        bounds = {"lower": self.period.lower, "upper": self.period.upper}
+        rows = self.database.rows(
+            kind, statement, feed=self.feed_id, starts=starts, **bounds
+        )
+        self.advance()
+        return rows
+
+    def _counts(
+        self, names: Iterable[str], counted: Iterable["_Counted"]
+    ) -> dict[str, list[int]]:
+        """Put counted parts in their places; a name that comes twice is added up."""
+        counts = {name: [0] * len(self.period.starts) for name in names}
+        for each in counted:
+            counts[each.name][each.part - 1] += each.orders
+        return counts
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """Orders of a part of the period."""
+
+    part: int
+    name: str
+    orders: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivered(_Counted):
+    repeats: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """Of a part of the period, or None of all, what shares of the orders took."""
+
+    part: int | None
+    seconds: Sequence[float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """From when on the ledger may hold orders, and the time now."""
+
+    now: datetime
+    beginning: datetime

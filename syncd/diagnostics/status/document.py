@@ -6,7 +6,7 @@ from dataclasses import asdict
 from syncd.core.health import LAG_LIMIT
 from syncd.core.verdict import Health, Severity
 from syncd.diagnostics.status.facts import FeedStatus
-from syncd.diagnostics.status.rows import LedgerLocation, Quick
+from syncd.diagnostics.status.rows import Quick
 
 MARKS: Mapping[Severity, str] = {
     Severity.NOTICE: "OK",
@@ -111,19 +111,15 @@ def _background(facts: FeedStatus) -> dict[str, object]:
         "backfills": [asdict(backfill) for backfill in facts.slow.backfills],
         "reconciled": dict(facts.slow.accounts),
         "reconciled_seconds": facts.quick.stats.reconciled_seconds,
-        "identity": _identity(place),
+        "identity": {
+            "timeline": place.timeline,
+            "system_identifier": str(place.system_identifier),
+            "database_oid": place.database_oid,
+            "ledger_identifier": str(place.ledger_identifier),
+            "ledger_oid": place.ledger_oid,
+            "ledger_database": place.ledger_database,
+        },
         "failed_start": failed and asdict(failed),
-    }
-
-
-def _identity(place: LedgerLocation) -> dict[str, object]:
-    return {
-        "timeline": place.timeline,
-        "system_identifier": str(place.system_identifier),
-        "database_oid": place.database_oid,
-        "ledger_identifier": str(place.ledger_identifier),
-        "ledger_oid": place.ledger_oid,
-        "ledger_database": place.ledger_database,
     }
 
 

@@ -57,7 +57,8 @@ def draw(
         if history is not None:
             parts.append(history)
         parts += [_title("orders"), _grid(_orders(facts))]
-        parts += [_title("internals"), _grid(_internals(facts))]
+        rows = [*_accounts(facts), *_capture(facts), *_daemons(facts)]
+        parts += [_title("internals"), _grid([*rows, _identity(facts)])]
     return Group(*parts)
 
 
@@ -154,10 +155,6 @@ def _orders(facts: FeedStatus) -> list[Row]:
 def _backfill(backfill: PastRange) -> str:
     whole = max(backfill.planned, backfill.orders)
     return f"#{backfill.backfill} {backfill.state}, {backfill.settled:,} of {whole:,}"
-
-
-def _internals(facts: FeedStatus) -> list[Row]:
-    return [*_accounts(facts), *_capture(facts), *_daemons(facts), _identity(facts)]
 
 
 def _accounts(facts: FeedStatus) -> list[Row]:
