@@ -27,9 +27,7 @@ from syncd.setup.views import Detection, Recognised
     help="The file to write.",
 )
 @click.option(
-    "--dsn",
-    metavar="DSN",
-    help="The shop's order database, to detect settings from.",
+    "--dsn", metavar="DSN", help="The shop's order database, to detect settings from."
 )
 @click.option(
     "--as",

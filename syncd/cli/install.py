@@ -113,7 +113,7 @@ def install_command(  # noqa: PLR0913  # the command's options
             click.echo(line)
         for line in follow(owners, settings.feed, following) if following else []:
             click.echo(line)
-    _print_next(settings, wanted, following, waits=waits)
+    _print_next(settings, wanted, waits=waits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,6 @@ class _Wanted:
 
 
 def _done(names: Grantees, found: Installation) -> Iterator[str]:
-    """Print what was done."""
     yield f"ledger: {', '.join(found.migrations) or 'up to date'}"
     yield f"grants for {names.role}"
     if found.readers:
@@ -191,13 +190,7 @@ def _comes_first(owners: Connections, names: Grantees) -> bool:
     return not installed(owners.ledger) and not have_views(owners.source, names)
 
 
-def _print_next(
-    settings: Settings,
-    wanted: _Wanted,
-    following: Following | None,
-    *,
-    waits: bool,
-) -> None:
+def _print_next(settings: Settings, wanted: _Wanted, *, waits: bool) -> None:
     if waits:
         click.echo(
             "next: create the two views (sql/shops/template.sql), then run the same "
@@ -205,7 +198,7 @@ def _print_next(
         )
     for target in wanted.listened:
         click.echo(f"listening to {target.table}, by its column {target.key}")
-    capture = "listen" if wanted.listened else "wal" if following else "poll"
+    capture = "listen" if wanted.listened else "wal" if wanted.followed else "poll"
     if capture not in {"poll", settings.source.capture}:
         click.echo(f'next: set source.capture = "{capture}", then syncd check')
 

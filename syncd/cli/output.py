@@ -12,9 +12,14 @@ from rich.text import Text
 
 from syncd.cli.context import json_time, print_json
 
+MOST_LISTED = 1000
+TABLE_COLUMNS = 70
+"""A narrower terminal gets some lines for each order instead of a table."""
 _ENDLESS = 1_000_000
 _SHOWN = frozenset("\n\u200c\u200d")
 """Besides what is printable: line ends, and what joins letters and emoji."""
+
+Row = tuple[object, ...]
 
 
 def print_line(console: Console, line: str, *, hang: int = 0) -> None:
@@ -59,13 +64,6 @@ def print_lines(*lines: str) -> None:
             print_line(console, line, hang=2)
         else:
             click.echo(line)
-
-
-MOST_LISTED = 1000
-TABLE_COLUMNS = 70
-"""A narrower terminal gets some lines for each order instead of a table."""
-
-Row = tuple[object, ...]
 
 
 def show(rows: Sequence[Row], names: Sequence[str], *, as_text: bool) -> None:

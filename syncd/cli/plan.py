@@ -42,13 +42,7 @@ _SHORT = timedelta(minutes=1)
 
 
 def show(plan: Plan, rate: float | None, zone: tzinfo) -> None:
-    """Print a plan, as wide as the terminal.
-
-    Args:
-        plan: What would be done.
-        rate: Events a second; None: no bound.
-        zone: Of all times and days.
-    """
+    """Print a plan, as wide as the terminal; `rate` is in events a second."""
     console = Console(highlight=False)
     print_line(console, f"Orders confirmed {between(plan.request.span, zone)} ({zone})")
     if plan.days:

@@ -96,11 +96,8 @@ def ask(
 ) -> Opened | None:
     """Show the plan, ask, and open the backfill; None when nothing was opened.
 
-    Args:
-        settings: The configuration.
-        bounds: Makes the range from the time up to which orders are past ones.
-        given: `BackfillOptions` by name.
-        adopts: Mark the orders as delivered instead of sending them.
+    `bounds` makes the range from the time up to which orders are past ones; `given` are
+    the `BackfillOptions` by name.
     """
     options = options_of(BackfillOptions, {**given, "adopts": adopts})
     with changing(settings) as connections:

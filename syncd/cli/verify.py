@@ -75,7 +75,8 @@ def verify(  # noqa: PLR0913  # the command's options
         _ask(settings, email)
     trials, verified = _verified(settings, email, product, quiet=as_text)
     if as_text:
-        _print_json(trials, verified)
+        known = asdict(replace(verified, at=None)) if verified else None
+        print_json({"trials": [_trial(each) for each in trials], "verified": known})
     else:
         _print_next(settings, verified, trials)
     if verified is None or verified.accepts_lists is False:
@@ -93,23 +94,10 @@ def _verified(
     settings: Settings, email: str, product: str, *, quiet: bool
 ) -> tuple[list[TestRequest], AccountCapabilities | None]:
     """Send the test purchases, and keep what they show; None: nothing was accepted."""
-    with connected(settings) as connections:
-        FeedStore(connections, settings.feed).check_schema()
-        answers = Answers(connections.ledger, settings)
-        trials = _trials(settings, answers, (email, product), quiet=quiet)
-        verified = conclude(trials)
-        if verified is not None:
-            save(connections.ledger, settings, verified)
-    return trials, verified
-
-
-def _trials(
-    settings: Settings, answers: Answers, whom: tuple[str, str], *, quiet: bool
-) -> list[TestRequest]:
     trials = []
-    email, product = whom
-    with closing(Squeezely(settings)) as api:
-        now = datetime.now(UTC)
+    with connected(settings) as connections, closing(Squeezely(settings)) as api:
+        FeedStore(connections, settings.feed).check_schema()
+        answers, now = Answers(connections.ledger, settings), datetime.now(UTC)
         verification = Verification(
             settings, api, answers, customer=email, product=product, now=now
         )
@@ -117,7 +105,10 @@ def _trials(
             trials.append(trial)
             if not quiet:
                 click.echo(_trial_line(trial))
-    return trials
+        verified = conclude(trials)
+        if verified is not None:
+            save(connections.ledger, settings, verified)
+    return trials, verified
 
 
 def _trial_line(trial: TestRequest) -> str:
@@ -144,16 +135,6 @@ def _trial(trial: TestRequest) -> dict[str, object]:
         "reason": trial.classification.reason,
         "counted": trial.counted,
     }
-
-
-def _print_json(
-    trials: list[TestRequest], verified: AccountCapabilities | None
-) -> None:
-    document = {
-        "trials": [_trial(each) for each in trials],
-        "verified": asdict(replace(verified, at=None)) if verified else None,
-    }
-    print_json(document)
 
 
 def _print_next(

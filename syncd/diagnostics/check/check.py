@@ -58,10 +58,7 @@ def _api(settings: Settings) -> Iterator[Check]:
 
 
 def _database_groups(
-    settings: Settings,
-    environment: Mapping[str, str],
-    *,
-    only_deciding: bool = False,
+    settings: Settings, environment: Mapping[str, str], *, only_deciding: bool = False
 ) -> Iterator[CheckGroup]:
     """Check each database that is named; perhaps only what decides about a start."""
 

@@ -98,6 +98,13 @@ def _readers(subject: str, file: Path, mode: int) -> Finding:
     return Finding("secret.read", subject, f"only its owner may read {file}")
 
 
+def state_file_of(
+    settings: Settings, environment: Mapping[str, str]
+) -> StateFile | None:
+    """Find where the daemon remembers which ledger it served; None: nowhere."""
+    return StateFile.of(settings.ledger.state_directory, settings.feed, environment)
+
+
 def check_state(
     settings: Settings, environment: Mapping[str, str]
 ) -> Iterator[Finding]:
@@ -106,9 +113,7 @@ def check_state(
     Raises:
         StateUnavailableError: What it remembered cannot be read.
     """
-    state_file = StateFile.of(
-        settings.ledger.state_directory, settings.feed, environment
-    )
+    state_file = state_file_of(settings, environment)
     if state_file is None:
         message = (
             "none: without it a restore of the ledger is not detected, and after a "

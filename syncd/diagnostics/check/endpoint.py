@@ -93,10 +93,7 @@ def _proxy(settings: Settings) -> SplitResult | None:
 
 
 def _reach(
-    settings: Settings,
-    endpoint: SplitResult,
-    proxy: SplitResult | None,
-    seconds: float,
+    settings: Settings, endpoint: SplitResult, proxy: SplitResult | None, seconds: float
 ) -> Iterator[Finding]:
     try:
         trust = ssl.create_default_context(cafile=authorities(settings))

@@ -6,6 +6,7 @@ Groups run side by side and are left when their time is over, with what they fou
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from typing_extensions import override
@@ -52,17 +53,13 @@ class Check:
 
 
 class CheckGroup(threading.Thread):
-    """Runs one check after the other, on connections of its own.
-
-    Attributes:
-        findings: So far.
-    """
+    """Runs one check after the other, on connections of its own."""
 
     def __init__(
         self, checks: Sequence[Check], close: Callable[[], None] = lambda: None
     ) -> None:
         super().__init__(daemon=True)
-        self.findings: list[Finding] = []
+        self.findings: list[Finding] = []  # so far
         self._checks = checks
         self._close = close
         self._at = checks[0].subject if checks else ""
@@ -77,21 +74,17 @@ class CheckGroup(threading.Thread):
 
     def run_checks(self) -> None:
         """Check one thing after the other in this thread, then close."""
-        try:
-            self._run_checks()
-        finally:
-            self._close()
-
-    def _run_checks(self) -> None:
-        for check in self._checks:
-            self._at = check.subject
-            try:
-                for finding in check.run_check():
-                    self.findings.append(finding)  # it may be left
-            except SyncdError as error:
-                self._add(_failed(check, error))
-                if check.stops:
-                    break
+        with ExitStack() as stack:
+            stack.callback(self._close)
+            for check in self._checks:
+                self._at = check.subject
+                try:
+                    for finding in check.run_check():
+                        self.findings.append(finding)  # it may be left
+                except SyncdError as error:
+                    self._add(_failed(check, error))
+                    if check.stops:
+                        break
 
     def _add(self, failed: Finding) -> None:
         """Report an error once, however many checks it ends."""

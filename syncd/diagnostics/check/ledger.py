@@ -7,10 +7,11 @@ from syncd.capture.wal.publication import ledger_publications
 from syncd.config.settings import Settings
 from syncd.core.continuity import Continuity
 from syncd.core.errors import SchemaMismatchError
+from syncd.diagnostics.check.configuration import state_file_of
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.server import StandbyFacts
 from syncd.ledger.account import is_proven, load
-from syncd.ledger.clone_guard import CloneGuard, StateFile, host_name
+from syncd.ledger.clone_guard import CloneGuard, host_name
 from syncd.ledger.feed import SCHEMA_VERSION, Feed, FeedStore
 from syncd.ledger.state_file import Served
 from syncd.log.log import Log
@@ -64,21 +65,16 @@ def check_feed(
 
 
 def _unexpected(
-    settings: Settings,
-    feeds: FeedStore,
-    environment: Mapping[str, str],
+    settings: Settings, feeds: FeedStore, environment: Mapping[str, str]
 ) -> Iterator[Finding]:
     """Check for the feed that is probably meant by one that was never started."""
-    served = Served.of(settings, environment)
-    place = feeds.source_identity()
-    others = feeds.others(settings.source.confirmed_view)
-    others += served.others(place, settings.source.confirmed_view) if served else []
+    view, served = settings.source.confirmed_view, Served.of(settings, environment)
+    place, others = feeds.source_identity(), feeds.others(view)
+    others += served.others(place, view) if served else []
     if others := sorted(set(others) - {settings.feed}):
-        known_as = " and ".join(map(repr, others))
         message = (
-            f"{settings.feed!r} was never started, and "
-            f"{settings.source.confirmed_view} of this database is already "
-            f"served as {known_as}"
+            f"{settings.feed!r} was never started, and {view} of this database is "
+            f"already served as {' and '.join(map(repr, others))}"
         )
         yield Finding("feed.unexpected", "feed", message)
     elif served and served.is_known() and feeds.find() is None:
@@ -104,16 +100,12 @@ def _clone_guard(
     environment: Mapping[str, str],
 ) -> Iterator[Finding]:
     """Decide as a start does whether the ledger is the one that was served."""
-    state_file = StateFile.of(
-        settings.ledger.state_directory, settings.feed, environment
-    )
-    log = Log(settings.feed)
     clone_guard = CloneGuard(
         connections.ledger,
         feed.feed_id,
         settings.feed,
-        state_file,
-        log,
+        state_file_of(settings, environment),
+        Log(settings.feed),
         name=settings.instance,
     )
     continuity, refusal = clone_guard.assess()
@@ -128,10 +120,7 @@ def _forgetful(
     environment: Mapping[str, str],
 ) -> Iterator[Finding]:
     """Report what it costs to remember nothing where hosts change."""
-    if (
-        StateFile.of(settings.ledger.state_directory, settings.feed, environment)
-        is not None
-    ):
+    if state_file_of(settings, environment) is not None:
         return
     feed_id = feed.feed_id if feed else 0
     hosts = connections.ledger.values(str, query("hosts"), feed=feed_id)
@@ -167,9 +156,8 @@ def check_dumps(name: str, database: Database) -> Iterator[Finding]:
     """Check for roles that could dump the database, were it not for schema syncd."""
     blocked = database.mapping(str, str, query("blocked_dumps"), made=False)
     for role, statements in blocked.items():
-        message = (
-            f"pg_dump as {role} fails at schema syncd, which that role may not read"
-        )
+        reads = "which that role may not read"
+        message = f"pg_dump as {role} fails at schema syncd, {reads}"
         step = f"{statements} or run `syncd install` again."
         yield Finding("backup.blocked", f"backup of the {name}", message, step)
 

@@ -28,9 +28,7 @@ from syncd.source.connections import connect
 def ask(settings: Settings, *, new_feed: bool = False) -> None:
     """Return when a daemon may start with these settings; write nothing.
 
-    Args:
-        settings: Of the daemon.
-        new_feed: Whether a new feed is wanted even beside others.
+    `new_feed` allows a new feed even beside others.
 
     Raises:
         StartRefusedError: Only an operator can fix it (a privilege:
@@ -56,9 +54,7 @@ def _decide(wrong: Sequence[Finding], *, was_started: bool) -> None:
 
 
 def _error(
-    findings: Sequence[Finding],
-    mendable: type[SyncdError],
-    forbidden: type[SyncdError],
+    findings: Sequence[Finding], mendable: type[SyncdError], forbidden: type[SyncdError]
 ) -> SyncdError:
     """Make the error with `check`'s exit code: all reasons, the first next step."""
     message = "; ".join(f"{each.subject}: {each.message}" for each in findings)

@@ -10,12 +10,7 @@ from syncd.config.settings import Settings
 from syncd.core.errors import SlowStatementError, UnreadableRowError
 from syncd.core.event import unknown_fields
 from syncd.core.event_text import TEXT_FIELDS
-from syncd.core.query_plan import (
-    MissingIndex,
-    is_derived,
-    missing_indexes,
-    whole_reads,
-)
+from syncd.core.query_plan import MissingIndex, is_derived, missing_indexes, whole_reads
 from syncd.diagnostics.check.finding import Finding
 from syncd.diagnostics.check.ledger import feed_of
 from syncd.postgres.statements import query

@@ -4,12 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from syncd.core.health_inputs import (
-    FailedStart,
-    InstanceInfo,
-    RecentRefusals,
-    Unread,
-)
+from syncd.core.health_inputs import FailedStart, InstanceInfo, RecentRefusals, Unread
 from syncd.ledger.known_identity import IdentityCheck
 from syncd.ledger.order_quality import LeftOutCount
 from syncd.ledger.stats import FeedStats

@@ -103,11 +103,7 @@ class Watch:
     """Shows one feed until it is stopped: live on a terminal, else line by line."""
 
     def __init__(
-        self,
-        feed: str,
-        reader: StatusReader,
-        connections: Connections,
-        seconds: float,
+        self, feed: str, reader: StatusReader, connections: Connections, seconds: float
     ) -> None:
         self._feed = feed
         self._reader = reader
