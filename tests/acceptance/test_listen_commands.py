@@ -51,11 +51,12 @@ def syncd(listening_config: Path) -> Syncd:
 
 
 def objects_left(shop: Shop) -> list[tuple[object, ...]]:
-    """Return the objects of an installation in the shop's database."""
+    """Return the objects of an outbox in the shop's database; not the ledger's own."""
     return shop.rows(
         "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal UNION ALL "
         "SELECT proname FROM pg_proc WHERE pronamespace = 'syncd'::regnamespace "
-        "UNION ALL SELECT relname FROM pg_class WHERE relname LIKE 'outbox%'"
+        "AND proname <> 'refuse_uncompared' UNION ALL "
+        "SELECT relname FROM pg_class WHERE relname LIKE 'outbox%'"
     )
 
 
