@@ -12,24 +12,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from pydantic import (
-    SecretStr,
-    ValidationError,
-)
+from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from syncd.config.dsn import dsn_fault
-from syncd.config.secrets import place_of, read_secret
 from syncd.config.settings import Settings, _Section
 from syncd.core.errors import ConfigError
 from syncd.core.field_value import is_object
 from syncd.core.text import BLANKS, header_character, shown
-
-_DSNS = {
-    "source_dsn": "source.dsn",
-    "primary_dsn": "source.primary_dsn",
-    "ledger_dsn": "ledger.dsn",
-}
 
 FaultKind = Literal["unreadable", "unknown", "invalid", "secret", "key"]
 
@@ -170,36 +160,62 @@ def _names() -> Iterator[str]:
 def secret_files(
     settings: Settings, environment: Mapping[str, str]
 ) -> Mapping[str, Path | None]:
-    """Find the file of each secret, by the secret's name; None: there is none."""
-    source = settings.source
-    files = {
-        "source_dsn": source.dsn_file,
-        "primary_dsn": source.primary_dsn_file,
-        "ledger_dsn": settings.ledger.dsn_file,
-        "squeezely_api_key": settings.squeezely.api_key_file,
+    """Find the file of each secret, by the secret's name; None: there is none.
+
+    The credential `source-dsn` goes before the file that the configuration names.
+    """
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    files = {}
+    for name, (_, _, file) in _secrets(settings).items():
+        credential = Path(folder) / name.replace("_", "-") if folder else None
+        is_given = credential is not None and _is_given(credential)
+        files[name] = credential if is_given else file
+    return files
+
+
+def _secrets(
+    settings: Settings,
+) -> Mapping[str, tuple[str, str | None, Path | None]]:
+    """Return each secret's setting, its value in the configuration, and its file."""
+    source, ledger = settings.source, settings.ledger
+    key_file = settings.squeezely.api_key_file
+    return {
+        "source_dsn": ("source.dsn", source.dsn, source.dsn_file),
+        "primary_dsn": (
+            "source.primary_dsn",
+            source.primary_dsn,
+            source.primary_dsn_file,
+        ),
+        "ledger_dsn": ("ledger.dsn", ledger.dsn, ledger.dsn_file),
+        "squeezely_api_key": ("squeezely.api_key_file", None, key_file),
     }
-    return {name: place_of(name, file, environment) for name, file in files.items()}
+
+
+def _is_given(credential: Path) -> bool:
+    """Return whether it holds something: the units make absent ones empty files."""
+    try:
+        return bool(credential.read_bytes().strip())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # reading it reports why it cannot be read
 
 
 def _with_secrets(
     settings: Settings, environment: Mapping[str, str]
 ) -> tuple[Settings, list[Fault]]:
-    written = {
-        "source_dsn": settings.source.dsn,
-        "primary_dsn": settings.source.primary_dsn,
-        "ledger_dsn": settings.ledger.dsn,
-    }
     hint = (
         "A secret comes from a systemd credential, from the environment, or from a "
         "text file that only syncd's user may read."
     )
+    files = secret_files(settings, environment)
     secrets, faults = {}, []
-    for name, file in secret_files(settings, environment).items():
+    for name, (place, written, _) in _secrets(settings).items():
         given, fault = environment.get(f"SYNCD_{name.upper()}"), None
-        if file is not None:
-            given, fault = read_secret(file)
-        secrets[name] = (given or written.get(name) or "").strip(BLANKS)
-        fault = fault or _secret_fault(name, secrets[name])
+        if file := files[name]:
+            given, fault = _read_secret(file)
+        secrets[name] = (given or written or "").strip(BLANKS)
+        fault = fault or _secret_fault(place, secrets[name])
         kind: FaultKind = "key" if name == "squeezely_api_key" else "secret"
         faults += [Fault(kind, fault, hint)] if fault else []
     secrets["api_key"] = secrets.pop("squeezely_api_key")
@@ -207,16 +223,23 @@ def _with_secrets(
     return settings.model_copy(update=found), faults
 
 
-def _secret_fault(name: str, value: str) -> str | None:
+def _read_secret(file: Path) -> tuple[str, str | None]:
+    """Return a file's text, and why there is none: None when it could be read."""
+    try:
+        return file.read_text(encoding="utf-8").strip(), None
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "not a text"
+        return "", f"cannot read {file} ({cause})"
+
+
+def _secret_fault(place: str, value: str) -> str | None:
     """Return what is wrong with a secret, without quoting it."""
-    if name != "squeezely_api_key":
-        place = _DSNS[name]
-        if not value:
-            return f"{place} is missing" if name == "source_dsn" else None
+    if not value:
+        is_needed = place in {"source.dsn", "squeezely.api_key_file"}
+        return f"{place} is missing" if is_needed else None
+    if place != "squeezely.api_key_file":
         fault = dsn_fault(value)
         return f"{place} {fault}" if fault else None
-    if not value:
-        return "squeezely.api_key_file is missing"
     if fault := header_character(value):
         return f"the API key: {fault}, which no HTTP header may have"
     return None

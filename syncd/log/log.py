@@ -50,12 +50,11 @@ class _Folds:
                 self._folded[kind] = (since, count + 1)
                 return None
             if len(self._folded) >= _MAX_FOLDED:
-                self._forget(now)
+                self._drop_old(now)
             self._folded[kind] = (now, 0)
             return count
 
-    def _forget(self, now: float) -> None:
-        """Drop the kinds that have not repeated for a while."""
+    def _drop_old(self, now: float) -> None:
         recent = self._folded.items()
         self._folded = {k: f for k, f in recent if now - f[0] < 10 * _FOLD_SECONDS}
 
@@ -168,7 +167,7 @@ def places_of(error: BaseException) -> str:
 
 
 def own_crashes(log: Log) -> None:
-    """Log what nothing catches, and what Python warns of, be lines as well."""
+    """Log what nothing catches, and what Python warns of."""
 
     def crashed(_: object, error: BaseException, __: object) -> None:
         report_crash(log, error)

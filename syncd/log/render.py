@@ -1,4 +1,4 @@
-"""A line of the log: what may stand in it, of which type, how long.
+"""A line of the log: its fields, their types, its length.
 
 The invariant: one line of valid JSON below 4 kB with declared fields only, whatever a
 caller or a library passes.
