@@ -157,7 +157,7 @@ def _path(snapshot: Snapshot) -> Table:
 
 def _counts(title: str, counts: Iterable[tuple[int, str, str]]) -> Panel:
     grid = Table.grid(padding=(0, 1))
-    grid.add_column(justify="right", min_width=5)
+    grid.add_column(justify="right", min_width=5, no_wrap=True)
     grid.add_column(no_wrap=True)
     for count, name, style in counts:
         grid.add_row(Text(f"{count:,}", style=style), name)

@@ -5,7 +5,6 @@ the modes of folders when it runs as root. Here root runs the server as `nobody`
 """
 
 import os
-import pwd
 import shutil
 import stat
 import subprocess
@@ -86,8 +85,7 @@ class PostgresServer:
         self.home = folder / "postgres"
         self.home.mkdir(mode=0o700)
         if self._user:
-            entry = pwd.getpwnam(self._user)
-            os.chown(self.home, entry.pw_uid, entry.pw_gid)
+            shutil.chown(self.home, self._user)
             self._programs = runnable(self._programs, folder)
 
     def __enter__(self) -> Self:

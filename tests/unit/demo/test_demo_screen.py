@@ -1,6 +1,7 @@
 """What the demo shows on a terminal."""
 
 import io
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from syncd.demo.shop import Sales
 from syncd.ledger.stats import FeedStats
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+NOTHING = Totals()
 WELL = FeedStats(NOW, NOW, "available", None, NOW, 0, 0, 0, None, 0, 0, 0, 0)
 
 
@@ -20,6 +22,26 @@ class Terminal(io.StringIO):
     @override
     def isatty(self) -> bool:
         return True
+
+
+def snapshot(
+    stats: FeedStats = WELL,
+    totals: Totals = NOTHING,
+    events: Iterable[Mapping[str, object]] = (),
+) -> Snapshot:
+    return Snapshot("selling", 3, Sales(), stats, totals, 60.0, "http://x", events)
+
+
+def screen_of(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch, columns: int = 100
+) -> str:
+    """Return what a terminal gets."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    with Screen(terminal) as screen:
+        screen.show(snapshot)
+    return terminal.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -33,9 +55,20 @@ def test_the_demo_shows_whether_its_daemon_delivers(
     stats: FeedStats, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If it does not, the screen has the reason."""
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("TERM", "xterm")
-    terminal = Terminal()
-    with Screen(terminal) as screen:
-        screen.show(Snapshot("selling", 3, Sales(), stats, Totals(), 60.0, "http://x"))
-    assert words in terminal.getvalue()
+    shown = screen_of(snapshot(stats=stats), monkeypatch)
+    assert words in shown
+
+
+def test_a_narrow_terminal_shows_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their names are cut off, not the numbers."""
+    shown = screen_of(snapshot(totals=Totals(orderids=37)), monkeypatch, columns=50)
+    assert " 37" in shown
+
+
+def test_a_log_line_has_no_run_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the same in each, and takes the place of what differs."""
+    event = {"event": "batch.delivered", "run": "4063c88a", "instance": 1, "orders": 2}
+    shown = screen_of(snapshot(events=[event]), monkeypatch)
+    assert "orders=2" in shown
+    assert "run=" not in shown
+    assert "instance=" not in shown
