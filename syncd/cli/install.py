@@ -26,8 +26,7 @@ from syncd.setup.install.install import (
     look,
     role_of,
 )
-from syncd.setup.install.scripts import SqlScript, guard, pin
-from syncd.setup.install.session import pinned_both
+from syncd.setup.install.scripts import SqlScript, guard, pin, pinned_both
 from syncd.setup.install.triggers import Triggers
 from syncd.setup.install.wal import Following, follow, prepare
 from syncd.setup.views import ViewNames

@@ -19,7 +19,7 @@ from syncd.setup.install.removal import (
     stop_listening,
     uninstall,
 )
-from syncd.setup.install.session import pinned_both
+from syncd.setup.install.scripts import pinned_both
 from syncd.setup.install.wal import unfollow, unfollowing
 from syncd.source.connections import Connections
 

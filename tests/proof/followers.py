@@ -33,7 +33,7 @@ from syncd.log.log import Log
 from syncd.postgres.database import Database
 from syncd.setup.install.install import Grantees, install
 from syncd.setup.install.removal import stop_listening
-from syncd.setup.install.session import pinned
+from syncd.setup.install.scripts import pinned
 from syncd.setup.install.wal import follow, prepare, unfollow
 from syncd.source.connections import Connections
 

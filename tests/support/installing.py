@@ -8,7 +8,7 @@ from psycopg.conninfo import make_conninfo
 from support.shop import TABLES, Shop, target_of
 from syncd.postgres.database import Database
 from syncd.setup.install.install import Capture, Grantees, carry_out, look
-from syncd.setup.install.session import pinned
+from syncd.setup.install.scripts import pinned
 from syncd.setup.install.triggers import Triggers
 from syncd.source.connections import Connections
 from syncd.source.views import Views

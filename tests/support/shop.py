@@ -16,7 +16,7 @@ from support.process import KEY, SYNCD, Forked, Process
 from syncd.core.target import Target
 from syncd.postgres.database import Database
 from syncd.setup.install.install import Grantees, install
-from syncd.setup.install.session import pinned, run
+from syncd.setup.install.scripts import pinned, run
 from syncd.setup.install.triggers import Triggers
 from syncd.source.connections import Connections
 from syncd.source.views import Views

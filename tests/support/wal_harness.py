@@ -22,7 +22,7 @@ from syncd.log import log as logging
 from syncd.log.log import Log
 from syncd.postgres.database import Database
 from syncd.setup.install.install import Grantees, install
-from syncd.setup.install.session import pinned
+from syncd.setup.install.scripts import pinned
 from syncd.setup.install.wal import follow, prepare, unfollow
 from syncd.source.connections import Connections, connect, source_on
 

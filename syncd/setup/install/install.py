@@ -15,16 +15,14 @@ from syncd.setup.install.scripts import (
     SqlScript,
     ledger_grants,
     migrations,
-    reading_grants,
-    rights,
-    script,
-    view_grants,
-)
-from syncd.setup.install.session import (
     pinned_both,
+    reading_grants,
     refuse_published,
     refuse_untrusted,
+    rights,
     run,
+    script,
+    view_grants,
 )
 from syncd.source.connections import Connections
 

@@ -15,8 +15,7 @@ from syncd.core.target import Target
 from syncd.postgres.database import Database
 from syncd.postgres.statements import composed, identifier, query
 from syncd.setup.install.install import Grantees
-from syncd.setup.install.scripts import script, view_grants
-from syncd.setup.install.session import run
+from syncd.setup.install.scripts import run, script, view_grants
 from syncd.source.views import Views
 
 _SAMPLE = 500

@@ -16,8 +16,14 @@ from syncd.ledger.state_file import SERVED_SUFFIX
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 from syncd.setup.install.install import installed
-from syncd.setup.install.scripts import SqlScript, script
-from syncd.setup.install.session import pinned, pinned_both, refuse_untrusted, run
+from syncd.setup.install.scripts import (
+    SqlScript,
+    pinned,
+    pinned_both,
+    refuse_untrusted,
+    run,
+    script,
+)
 from syncd.source.connections import Connections
 
 

@@ -20,8 +20,7 @@ from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 from syncd.setup.install.install import OUTBOX, Capture, Grantees, lacks
 from syncd.setup.install.keys import refuse_other_keys
-from syncd.setup.install.scripts import SqlScript, script
-from syncd.setup.install.session import find_table
+from syncd.setup.install.scripts import SqlScript, find_table, script
 from syncd.source.views import Views
 
 _UNFIT = {

@@ -33,8 +33,7 @@ from syncd.core.target import Target
 from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
 from syncd.setup.install.install import Capture, Grantees, installed
-from syncd.setup.install.scripts import SqlScript, script
-from syncd.setup.install.session import pinned
+from syncd.setup.install.scripts import SqlScript, pinned, script
 from syncd.setup.install.wal_tables import Publishing, is_published, unpublish
 from syncd.source.connections import Connections
 

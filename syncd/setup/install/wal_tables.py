@@ -14,8 +14,7 @@ from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 from syncd.setup.install.install import Grantees, may_replicate
 from syncd.setup.install.keys import refuse_other_keys
-from syncd.setup.install.scripts import SqlScript, script
-from syncd.setup.install.session import find_table
+from syncd.setup.install.scripts import SqlScript, find_table, script
 
 
 @dataclass(frozen=True, slots=True)

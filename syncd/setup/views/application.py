@@ -17,8 +17,7 @@ from syncd.diagnostics.check.views import check_plans, check_types
 from syncd.postgres.database import Database
 from syncd.postgres.statements import composed, identifier, query, quoted, trusted_sql
 from syncd.setup.install.install import may_replicate
-from syncd.setup.install.scripts import view_grants
-from syncd.setup.install.session import run
+from syncd.setup.install.scripts import run, view_grants
 from syncd.setup.views.file import (
     ViewFile,
     ViewNames,

@@ -28,30 +28,17 @@ from syncd.postgres.statements import composed, query
 from syncd.setup.views.file import TRIAL_NAMES, ViewFile, ViewNames, create
 from syncd.source.orders import Source
 
+NEWEST_ORDERS = 1_000
+PAGE_ORDERS = 100
+LONGEST_SECONDS = 60.0
+"""How long orders are read, all together."""
+
 _EVER = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The newest orders of two views: when each was confirmed, and its event.
-
-    Attributes:
-        is_whole: Whether the views list no other orders.
-    """
-
-    times: Mapping[str, datetime]
-    events: Mapping[str, Mapping[str, object]]
-    is_whole: bool
-
-    @property
-    def since(self) -> datetime:
-        """From when on every order is among them."""
-        return _EVER if self.is_whole else min(self.times.values())
 
 
 @dataclass(slots=True)
 class Difference:
-    """How two listings differ; of the orders that are newer than the oldest of both.
+    """How two trials differ; of the orders that are newer than the oldest of both.
 
     Attributes:
         compared: Orders that both list.
@@ -72,51 +59,12 @@ class Difference:
         return not any(tally.orders for tally in tallies)
 
 
-def difference(before: Listing, after: Listing) -> Difference:
-    """Compare two listings of the newest orders."""
-    since = max(before.since, after.since)
-    found = Difference()
-    for key in dict.fromkeys([*after.times, *before.times]):
-        was, now = before.times.get(key), after.times.get(key)
-        if max(t for t in (was, now) if t) < since:
-            continue
-        if was is None or now is None:
-            (found.added if was is None else found.gone).add(key)
-            continue
-        found.compared += 1
-        if was != now:
-            found.moved.add(key)
-        _compare_events(found, key, before.events.get(key), after.events.get(key))
-    return found
-
-
-def _compare_events(
-    found: Difference,
-    key: str,
-    before: Mapping[str, object] | None,
-    after: Mapping[str, object] | None,
-) -> None:
-    if before is None and after is None:
-        return
-    changes = compare(places(before or {}), places(after or {}))
-    changes = [c for c in changes if c.place.field != "timestamp"]
-    if changes:
-        found.changed.add(key)
-        for name in {f"{c.place.field} {c.kind}" for c in changes}:
-            found.fields[name] = found.fields.get(name, 0) + 1
-
-
-NEWEST_ORDERS = 1_000
-PAGE_ORDERS = 100
-LONGEST_SECONDS = 60.0
-"""How long orders are read, all together."""
-
-
 @dataclass(slots=True)
 class TrialResult:
     """What views would do.
 
     Attributes:
+        most: How many orders were asked for.
         listed: Key and time of the newest orders, newest first.
         survey: What would become of those that were read.
         findings: About the columns, their types, and the plans of the look-ups.
@@ -130,9 +78,9 @@ class TrialResult:
     """
 
     title: str
-    now: datetime
-    listed: Mapping[str, datetime]
     survey: Survey
+    most: int
+    listed: Mapping[str, datetime] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     without_time: int | None = None
     repeated: tuple[int, str] = (0, "")
@@ -140,6 +88,16 @@ class TrialResult:
     keys: Sequence[str] = ()
     slow: str = ""
     marks: int = 0
+
+    @property
+    def now(self) -> datetime:
+        """The time of the trial."""
+        return self.survey.now
+
+    @property
+    def since(self) -> datetime:
+        """From when on every order is listed."""
+        return _EVER if len(self.listed) < self.most else min(self.listed.values())
 
     @property
     def is_good(self) -> bool:
@@ -178,23 +136,26 @@ class Trial:
             return self._examine(file, source, orders)
 
     def _examine(self, file: ViewFile, source: Source, orders: int) -> TrialResult:
-        now = source.clock()
-        survey = Survey(rules_of(self._settings), now)
-        result = TrialResult(file.title, now, {}, survey, marks=file.marks)
+        survey = Survey(rules_of(self._settings), source.clock())
+        result = TrialResult(file.title, survey, orders, marks=file.marks)
         result.findings += check_views(source)
         result.findings += check_types(self._settings, source)
         try:
-            with self._database.transaction():
-                result.listed = _newest(source, orders)
-            result.keys = self._read(source, result)
+            self._survey(source, result)
             with self._database.transaction():
                 result.findings += check_plans(source)
                 result.repeated = _repeated(source, result.keys)
                 result.without_time = source.without_time()
         except SlowStatementError as error:
             result.slow = str(error)
-        result.change = self._compare(result, orders)
+        result.change = self._compare(result)
         return result
+
+    def _survey(self, source: Source, result: TrialResult) -> None:
+        with self._database.transaction():
+            newest = source.newest_stamps(result.most)
+            result.listed = {key: at for key, at, _ in newest}
+        result.keys = self._read(source, result)
 
     def _read(self, source: Source, result: TrialResult) -> Sequence[str]:
         """Survey as many of the listed orders as time allows; return their keys."""
@@ -225,23 +186,18 @@ class Trial:
         middle = len(keys) // 2
         return self._page(source, keys[:middle]) | self._page(source, keys[middle:])
 
-    def _compare(self, result: TrialResult, orders: int) -> Difference | None:
+    def _compare(self, result: TrialResult) -> Difference | None:
         """Compare the newest orders with those of the current views."""
-        before = ViewNames.of(self._settings).source(self._database)
+        source = ViewNames.of(self._settings).source(self._database)
         survey = Survey(result.survey.rules, result.now)
-        standing = TrialResult("", result.now, {}, survey)
+        current = TrialResult("", survey, result.most)
         try:
             with self._database.transaction():
-                before.views.check()
-                standing.listed = _newest(before, orders)
-            self._read(before, standing)
+                source.views.check()
+            self._survey(source, current)
         except SyncdError:
             return None
-        one, other = (
-            Listing(each.listed, each.survey.events, len(each.listed) < orders)
-            for each in (standing, result)
-        )
-        return difference(one, other)
+        return _difference(current, result)
 
 
 @contextmanager
@@ -265,12 +221,35 @@ def refuse_other_columns(file: ViewFile, source: Source) -> None:
     refuse_unknown_fields(f"{file.title}: the view", columns)
 
 
-def _newest(source: Source, orders: int) -> dict[str, datetime]:
-    """List the newest orders with their first times among those, newest first."""
-    return {key: at for key, at, _ in source.newest_stamps(orders)}
-
-
 def _repeated(source: Source, keys: Sequence[str]) -> tuple[int, str]:
     statement = composed("repeated_rows", **source.views.names())
     repeated = source.database.values(str, statement, keys=list(keys))
     return len(repeated), next(iter(repeated), "")
+
+
+def _difference(before: TrialResult, after: TrialResult) -> Difference:
+    """Compare the newest orders of two trials."""
+    since = max(before.since, after.since)
+    found = Difference()
+    for key in dict.fromkeys([*after.listed, *before.listed]):
+        was, now = before.listed.get(key), after.listed.get(key)
+        if max(t for t in (was, now) if t) < since:
+            continue
+        if was is None or now is None:
+            (found.added if was is None else found.gone).add(key)
+            continue
+        found.compared += 1
+        if was != now:
+            found.moved.add(key)
+        events = (each.survey.events.get(key, {}) for each in (before, after))
+        changes = compare(*map(places, events))
+        kinds = {
+            f"{each.place.field} {each.kind}"
+            for each in changes
+            if each.place.field != "timestamp"
+        }
+        if kinds:
+            found.changed.add(key)
+        for kind in kinds:
+            found.fields[kind] = found.fields.get(kind, 0) + 1
+    return found

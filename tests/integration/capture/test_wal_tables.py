@@ -27,7 +27,7 @@ from syncd.core.errors import (
     SyncdError,
 )
 from syncd.postgres.session import SESSION
-from syncd.setup.install.session import pinned
+from syncd.setup.install.scripts import pinned
 
 pytestmark = pytest.mark.db
 

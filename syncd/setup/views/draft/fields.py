@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from syncd.core.sql_text import quoted
-from syncd.setup.views.draft.samples import Facts, Row, facts_of, number
+from syncd.setup.views.draft.samples import Facts, facts_of, number
 from syncd.setup.views.draft.schema import Kind, literal, one_line
 from syncd.setup.views.draft.sources import Source
 from syncd.setup.views.draft.words import Meaning, meaning_of
@@ -18,6 +18,7 @@ _SQL_NUMBER = "^-?[0-9]+([.][0-9]+)?$"
 _FLOATS = frozenset({"real", "double precision"})
 _CENTS_FROM = 100.0
 _DEEPEST = 2
+_OUTER = frozenset({"billing", "shipping", "customer", "currency"})
 _ALIKE = 0.95
 
 HUNDREDTHS = " / 100.0"
@@ -38,7 +39,6 @@ class Field:
     meaning: Meaning
     facts: Facts
     path: tuple[str, ...] = ()
-    is_json_text: bool = False
     is_unique: bool = False
 
     @property
@@ -47,7 +47,7 @@ class Field:
         name = f"{quoted(self.source.alias)}.{quoted(self.column)}"
         if not self.path:
             return name
-        if self.is_json_text:
+        if self.source.table.column(self.column).kind is Kind.TEXT:
             name = f"CASE WHEN {name} LIKE '{{%' THEN {name}::jsonb END"
         *inner, last = map(literal, self.path)
         return f"({name}{''.join(f' -> {key}' for key in inner)} ->> {last})"
@@ -100,7 +100,8 @@ class Field:
 
     def values(self) -> list[str | None]:
         """Return its value in each sampled row of the base."""
-        return [_value(row, self) for row in self.source.rows]
+        values = self.source.values(self.column)
+        return [_at(_parsed(v), self.path) for v in values] if self.path else values
 
 
 def fields(source: Source) -> Iterator[Field]:
@@ -108,23 +109,17 @@ def fields(source: Source) -> Iterator[Field]:
     if source.keys:
         yield from _pairs(source)
         return
-    some = [row for row in source.rows if row]
     for column in source.table.columns:
-        meaning = column.meaning
-        values = [row.get(column.name) if row else None for row in source.rows]
         yield Field(
             source,
             column.name,
             column.kind,
-            meaning,
-            facts_of(values),
+            column.meaning,
+            facts_of(source.values(column.name)),
             is_unique=column.is_unique or source.table.key == (column.name,),
         )
         if column.kind in {Kind.JSON, Kind.TEXT}:
-            texts = [row.get(column.name) for row in some]
-            yield from _in_json(
-                source, column.name, texts, is_text=column.kind is Kind.TEXT
-            )
+            yield from _in_json(source, column.name)
 
 
 T = TypeVar("T", str, tuple[str, ...])
@@ -138,33 +133,22 @@ def _usual(names: Iterable[T]) -> list[T]:
 def _pairs(source: Source) -> Iterator[Field]:
     for name in _usual(name for row in source.rows if row for name in row):
         if meaning_of(name).concepts and _KEY.fullmatch(name):
-            values = [row.get(name) if row else None for row in source.rows]
-            yield Field(source, name, Kind.TEXT, meaning_of(name), facts_of(values))
+            facts = facts_of(source.values(name))
+            yield Field(source, name, Kind.TEXT, meaning_of(name), facts)
 
 
-def _in_json(
-    source: Source, column: str, texts: Sequence[str | None], *, is_text: bool
-) -> Iterator[Field]:
+def _in_json(source: Source, column: str) -> Iterator[Field]:
     """List the scalars in JSON objects, to a depth of two; only keys with a meaning."""
-    found = [p for text in texts if text for p, _ in _scalars(_parsed(text))]
-    paths = [p for p in _usual(found) if all(map(_KEY.fullmatch, p))]
-    outer = meaning_of(column).concepts & {
-        "billing",
-        "shipping",
-        "customer",
-        "currency",
-    }
-    for path in paths:
+    documents = [_parsed(text) for text in source.values(column)]
+    outer = meaning_of(column).concepts & _OUTER
+    for path in _usual(path for each in documents for path in _paths(each)):
         meaning = meaning_of(" ".join(path))
-        if not meaning.concepts:
+        if not meaning.concepts or not all(map(_KEY.fullmatch, path)):
             continue
         whole = Meaning(meaning.concepts | outer, meaning.unknown)
-        values = [
-            _at(_parsed(row.get(column)), path) if row else None for row in source.rows
-        ]
-        facts = facts_of(values)
+        facts = facts_of(_at(each, path) for each in documents)
         kind = Kind.NUMBER if facts.numbers == 1 else Kind.TEXT
-        yield Field(source, column, kind, whole, facts, path, is_json_text=is_text)
+        yield Field(source, column, kind, whole, facts, path)
 
 
 def _parsed(text: str | None) -> object:
@@ -184,14 +168,12 @@ def objects(text: str | None) -> list[Mapping[str, object]]:
     return [item for item in items if isinstance(item, dict)]
 
 
-def _scalars(
-    value: object, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], str]]:
+def _paths(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     if isinstance(value, dict) and len(path) < _DEEPEST:
         for key, inner in value.items():
-            yield from _scalars(inner, (*path, str(key)))
+            yield from _paths(inner, (*path, str(key)))
     elif path and isinstance(value, str):
-        yield path, value
+        yield path
 
 
 def _at(value: object, path: Sequence[str]) -> str | None:
@@ -214,8 +196,3 @@ def agree(one: Field, other: Field) -> bool:
 def _same_number(one: str, other: str) -> bool:
     first, second = number(one), number(other)
     return first is not None and first == second
-
-
-def _value(row: Row | None, at: Field) -> str | None:
-    text = row.get(at.column) if row else None
-    return _at(_parsed(text), at.path) if at.path else text

@@ -159,7 +159,7 @@ class Lines:
             if not (source.hops == 0 and each.column in {lines.key, *key})
         ]
         self._sources = lines.sources
-        self._keys = [row.get(lines.key) if row else None for row in base.rows]
+        self._keys = base.values(lines.key)
         near = {source.alias for source in self._near}
         flags = [each for each in self._fields if each.source.alias in near]
         self._rates = list(

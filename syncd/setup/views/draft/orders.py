@@ -62,7 +62,7 @@ class Orders:
             source.hops == 1
             and join is not None
             and not join.is_first
-            and join.on[1] == self._key
+            and join.equals == self._key
         )
 
     def _number(self) -> Choice:

@@ -32,6 +32,7 @@ _USEFUL = word_set(
 _LEADS_ON = word_set(
     """customer user contact shop variant line address product company"""
 )
+_TRANSLATION = word_set("translation lang language description i18n")
 _ONE_OF = frozenset({"address", "customer", "contact", "billing", "user"})
 _DEEPEST = 2
 _MOST_SOURCES = 40
@@ -40,17 +41,17 @@ _KEY_NAMES = {("key",), ("code",), ("attribute",), ("type",), ("class",)}
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """How a row is found from another.
+    """How a row is found from that of the parent.
 
     Attributes:
-        parent: Alias of the other row.
-        on: Column of the table, and column of the parent that it equals.
+        column: Of the table.
+        equals: Column of the parent that it equals.
         is_first: There may be several: one of them is taken.
         first: A condition that the one to take should meet.
     """
 
-    parent: str
-    on: tuple[str, str]
+    column: str
+    equals: str
     is_first: bool = False
     first: str | None = None
 
@@ -75,6 +76,15 @@ class Source:
     is_verified: bool = True
     keys: tuple[str, str] | None = None
     parent: "Source | None" = field(default=None, repr=False)
+
+    def values(self, column: str) -> list[str | None]:
+        """Return what each row has in a column; None: it has nothing, or is missing."""
+        return [row.get(column) if row else None for row in self.rows]
+
+    def is_below(self, name: Name) -> bool:
+        """Return whether it is this table, or was reached through it."""
+        is_parents = self.parent is not None and self.parent.is_below(name)
+        return self.table.name == name or is_parents
 
 
 def reach(
@@ -101,39 +111,28 @@ def _to_one(
 ) -> Iterator[Source]:
     """Follow the references of a source."""
     for reference in source.table.references[:_MOST_SOURCES]:
-        table = catalogue.get(reference.table)
-        about = (
-            meaning_of(reference.column).concepts
-            | meaning_of(reference.table.name).concepts
-        )
-        if table is None or table.name == source.table.name:
+        table, name = catalogue.get(reference.table), reference.table.name
+        about = meaning_of(reference.column).concepts | meaning_of(name).concepts
+        if table is None or source.is_below(table.name):
             continue
-        if not (about & _USEFUL or _tells_more(table)):
+        has_currency = any("currency" in c.meaning.concepts for c in table.columns)
+        if not (about & _USEFUL or has_currency):
             continue
-        if _is_above(source, table.name):
-            continue
-        keys = [row.get(reference.column) if row else None for row in source.rows]
+        keys = source.values(reference.column)
         rows, is_found = aligned(samples, table, reference.to, keys)
         if not reference.is_declared and not is_found:
             continue
         stem = [w for w in words(reference.column) if w not in {"id", "fk", "uuid"}]
-        made = _alias(stem or list(words(table.name.name)), taken)
-        join = Join(source.alias, (reference.to, reference.column))
         yield Source(
-            made,
+            _alias(stem or list(words(name)), taken),
             table,
-            join,
+            Join(reference.to, reference.column),
             about,
             source.hops + 1,
             rows,
             is_verified=reference.is_declared or any(rows),
             parent=source,
         )
-
-
-def _tells_more(table: Table) -> bool:
-    """Return whether a table of any other kind has what an order may lack."""
-    return any("currency" in column.meaning.concepts for column in table.columns)
 
 
 def _from_one(
@@ -143,7 +142,7 @@ def _from_one(
     for table, reference in catalogue.children(source.table):
         if table.name == source.table.name or not _belongs(source, table, reference):
             continue
-        keys = [row.get(reference.to) if row else None for row in source.rows]
+        keys = source.values(reference.to)
         is_only = table.column(reference.column).is_unique
         pair = None if is_only else key_and_value(table)
         if pair:
@@ -156,8 +155,8 @@ def _from_one(
             _alias(list(words(table.name.name)), taken),
             table,
             Join(
-                source.alias,
-                (reference.column, reference.to),
+                reference.column,
+                reference.to,
                 is_first=not is_only and not pair,
                 first=_billing_first(samples, table),
             ),
@@ -171,8 +170,11 @@ def _from_one(
 
 
 def _about(table: Table) -> frozenset[str]:
+    """Return what a table means, and whether JSON in it holds totals."""
     about = table.meaning.concepts
-    return about | {"total"} if _has_totals(table, about) else about
+    json = table.of_kind(Kind.JSON)
+    has_totals = any("total" in column.meaning.concepts for column in json)
+    return about | {"total"} if has_totals else about
 
 
 def _belongs(source: Source, table: Table, reference: Reference) -> bool:
@@ -181,22 +183,14 @@ def _belongs(source: Source, table: Table, reference: Reference) -> bool:
     if source.hops:
         is_person = bool(source.about & {"customer", "user"})
         is_sold = bool(source.about & {"product", "variant"})
-        return source.hops == 1 and bool(
-            (is_person and about & {"contact", "email"})
-            or (is_sold and _translates(table))
-        )
+        has_more = is_person and about & {"contact", "email"}
+        translates = is_sold and _TRANSLATION & set(words(table.name.name))
+        return source.hops == 1 and bool(has_more or translates)
     if table.column(reference.column).is_unique:
         return True
     if about & {"history", "refund", "payment", "cart"}:
         return False
     return bool(about & _ONE_OF or "total" in about or key_and_value(table))
-
-
-def _translates(table: Table) -> bool:
-    return any(
-        w in {"translation", "lang", "language", "description", "i18n"}
-        for w in words(table.name.name)
-    )
 
 
 def _billing_first(samples: Samples, table: Table) -> str | None:
@@ -213,12 +207,6 @@ def _billing_first(samples: Samples, table: Table) -> str | None:
     return None
 
 
-def _has_totals(table: Table, about: frozenset[str]) -> bool:
-    return "total" in about or any(
-        c.kind is Kind.JSON and "total" in c.meaning.concepts for c in table.columns
-    )
-
-
 def key_and_value(table: Table) -> tuple[str, str] | None:
     """Find the columns of a table of keys and values: meta_key, meta_value."""
     texts = [c for c in table.columns if c.kind is Kind.TEXT]
@@ -230,14 +218,6 @@ def key_and_value(table: Table) -> tuple[str, str] | None:
     ]
     is_small = len(table.columns) <= 8  # noqa: PLR2004
     return (keys[0], values[0]) if keys and values and is_small else None
-
-
-def _is_above(source: Source | None, name: Name) -> bool:
-    while source is not None:
-        if source.table.name == name:
-            return True
-        source = source.parent
-    return False
 
 
 def _alias(stem: list[str], taken: set[str]) -> str:

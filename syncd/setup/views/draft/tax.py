@@ -114,8 +114,7 @@ def _in_json(source: Source) -> Iterator[Rate]:
     for column in source.table.of_kind(Kind.JSON, Kind.TEXT):
         if "tax" not in column.meaning.concepts:
             continue
-        texts = [row.get(column.name) if row else None for row in source.rows]
-        arrays = [objects(text) for text in texts]
+        arrays = [objects(text) for text in source.values(column.name)]
         keys = {key for array in arrays for item in array for key in item}
         for key in sorted(filter(_is_rate, keys)):
             name = f"{quoted(source.alias)}.{quoted(column.name)}"
@@ -145,7 +144,7 @@ def _beside(catalogue: Catalogue, samples: Samples, source: Source) -> Iterator[
         ]
         if not columns or "tax" not in table.meaning.concepts:
             continue
-        keys = [row.get(reference.to) if row else None for row in source.rows]
+        keys = source.values(reference.to)
         wanted = list(dict.fromkeys(key for key in keys if key))
         sums: dict[str | None, float] = defaultdict(float)
         for row in samples.matching(table, reference.column, wanted) if wanted else ():

@@ -153,7 +153,7 @@ def _joins(
         step: Source | None = source
         while step is not None and step.join is not None and step.parent is not None:
             needed[step.alias] = step
-            columns.setdefault(step.parent.alias, set()).add(step.join.on[1])
+            columns.setdefault(step.parent.alias, set()).add(step.join.equals)
             step = step.parent
     for source in sources:
         if source.alias in needed and source.join is not None:
@@ -162,14 +162,14 @@ def _joins(
 
 def _join(source: Source, columns: Sequence[str]) -> dict[str, object]:
     join = source.join
-    if join is None:
+    if join is None or source.parent is None:
         raise ValueError("the base has no join")
     name, value = source.keys or ("", "")
     return {
         "alias": quoted(source.alias),
         "table": str(source.table.name),
-        "column": quoted(join.on[0]),
-        "equals": f"{quoted(join.parent)}.{quoted(join.on[1])}",
+        "column": quoted(join.column),
+        "equals": f"{quoted(source.parent.alias)}.{quoted(join.equals)}",
         "is_first": join.is_first,
         "columns": ", ".join(f"f.{quoted(column)}" for column in columns),
         "order": ", ".join(_first_of(source)),
