@@ -206,7 +206,7 @@ class DatabaseSamples:
             statement = composed("draft_newest_rows", key=key, **place)
         else:
             statement = composed("draft_rows", **place)
-        return self._read(table, statement, rows=SAMPLE_ROWS, longest=LONGEST)
+        return self._read(table, statement, rows=SAMPLE_ROWS)
 
     def matching(self, table: Table, column: str, keys: Sequence[str]) -> Sequence[Row]:
         """Read rows that have one of these values in a column; bounded."""
@@ -216,14 +216,8 @@ class DatabaseSamples:
             table=quoted(table.name.name),
             column=quoted(column),
         )
-        return self._read(
-            table,
-            statement,
-            name=column,
-            keys=list(keys),
-            rows=MATCHING_ROWS,
-            longest=LONGEST,
-        )
+        keys = list(keys)
+        return self._read(table, statement, name=column, keys=keys, rows=MATCHING_ROWS)
 
     def values(self, table: Table, column: str) -> Sequence[str]:
         """Read the different values of a column in many rows; none: too many."""
@@ -234,11 +228,12 @@ class DatabaseSamples:
             column=quoted(column),
         )
         found = self._all(table, statement, rows=STATUS_ROWS, most=MOST_VALUES)
-        values = list(map(str, found))
-        return values if len(values) < MOST_VALUES else []
+        return [str(value) for value in found] if len(found) < MOST_VALUES else []
 
     def _read(self, table: Table, statement: Statement, **params: object) -> list[Row]:
-        return [_row(row) for row in self._all(table, statement, **params) if row]
+        found = self._all(table, statement, **params, longest=LONGEST)
+        rows = (json.loads(r) if isinstance(r, str) else r for r in found if r)
+        return [cast("Row", row) for row in rows]
 
     def _all(
         self, table: Table, statement: Statement, **params: object
@@ -250,8 +245,3 @@ class DatabaseSamples:
         except SyncdError:
             self.failed.add(table.name)
             return []
-
-
-def _row(value: object) -> Row:
-    row = json.loads(value) if isinstance(value, str) else value
-    return cast("Row", row)

@@ -14,7 +14,7 @@ from syncd.setup.views.draft.schema import (
     Table,
     literal,
 )
-from syncd.setup.views.draft.status import is_one_of, listed, named_values
+from syncd.setup.views.draft.status import listed, named_values
 from syncd.setup.views.draft.words import is_plain, meaning_of, word_set, words
 
 _ORDER = frozenset({"order", "sale"})
@@ -80,14 +80,13 @@ def standing(catalogue: Catalogue, samples: Samples, orders: Table) -> Standing:
     for column in orders.of_kind(Kind.TEXT, Kind.ENUM, Kind.INTEGER):
         if not is_kind(column):
             continue
-        values, names = named_values(catalogue, samples, orders, column)
-        others = _no_orders(names)
+        kinds = named_values(catalogue, samples, orders, column)
+        others = _no_orders(kinds.names)
         name = orders.path(column.name)
-        if others and len(others) < len(names):
-            without = is_one_of(column, others, values, names)
-            where.append(f"({without}) IS NOT TRUE")
+        if others and len(others) < len(kinds.names):
+            where.append(f"({kinds.is_one_of(others)}) IS NOT TRUE")
             doubts.append(f"without those whose {name} is {listed(others)}")
-        elif len(names or samples.values(orders, column.name)) > 1:
+        elif len(kinds.names or samples.values(orders, column.name)) > 1:
             doubts.append(f"{name} has several kinds, and all are taken for orders")
     return Standing(tuple(where), tuple(doubts))
 

@@ -10,7 +10,7 @@ from syncd.setup.views.draft.own_times import own_times
 from syncd.setup.views.draft.samples import Samples
 from syncd.setup.views.draft.schema import Catalogue, Kind, Reference, Table
 from syncd.setup.views.draft.sources import Source
-from syncd.setup.views.draft.status import Step, first_confirmed, is_one_of, statuses
+from syncd.setup.views.draft.status import Status, Step, first_confirmed
 from syncd.setup.views.draft.times import (
     Moment,
     Search,
@@ -34,11 +34,11 @@ def moments(
     catalogue: Catalogue, samples: Samples, own: Source, key: str, orders: Standing
 ) -> list[Moment]:
     """List the ways, the best first; each lists only what is an order."""
-    look = Search(catalogue, samples, own.table, key, [r for r in own.rows if r])
+    search = Search(catalogue, samples, own.table, key, [r for r in own.rows if r])
     found = [
-        *own_times(look, own.table, key, look.rows),
-        *_related(look),
-        *_logged(look),
+        *own_times(search, own.table, key, search.rows),
+        *_related(search),
+        *_logged(search),
     ]
     limited = (_limited(each, own.table, orders) for each in found)
     return sorted(limited, key=lambda m: (-m.score, m.time.name))
@@ -53,28 +53,28 @@ def _limited(moment: Moment, table: Table, orders: Standing) -> Moment:
     return replace(moment, doubts=doubts, where=tuple(where))
 
 
-def _related(look: Search) -> Iterator[Moment]:
+def _related(search: Search) -> Iterator[Moment]:
     """Histories, payments and one-to-one extensions that refer to the order."""
-    for table, reference in look.catalogue.children(look.orders):
+    for table, reference in search.catalogue.children(search.orders):
         about = table.meaning.concepts
-        if table.name == look.orders.name or reference.to != look.key:
+        if table.name == search.orders.name or reference.to != search.key:
             continue
         if table.column(reference.column).is_unique:
-            rows = look.samples.rows(table)
-            for each in own_times(look, table, reference.column, rows):
+            rows = search.samples.rows(table)
+            for each in own_times(search, table, reference.column, rows):
                 yield replace(each, score=each.score - 0.3)
         if about & {"refund", "cart", "discount", "tax", "line"}:
             continue
         if about & {"history", "status"} and "payment" not in about:
-            yield from _in_history(look, table, reference)
+            yield from _in_history(search, table, reference)
         elif "payment" in about or "billing" in about:
-            yield from _in_payments(look, table, reference)
+            yield from _in_payments(search, table, reference)
 
 
-def _in_history(look: Search, table: Table, reference: Reference) -> Iterator[Moment]:
+def _in_history(search: Search, table: Table, reference: Reference) -> Iterator[Moment]:
     time = written_time(table)
-    for column, values, names in statuses(look.catalogue, look.samples, table):
-        chosen, step = first_confirmed(names)
+    for status in search.statuses_of(table):
+        chosen, step = first_confirmed(status.names)
         if not chosen or time is None:
             continue
         doubt = "which status means confirmed is the shop's own"
@@ -83,25 +83,27 @@ def _in_history(look: Search, table: Table, reference: Reference) -> Iterator[Mo
             reference.column,
             time,
             _BY_STEP[step],
-            f"a history, by {quoted(column.name)}",
-            (is_one_of(column, chosen, values, names), *gone(table)),
+            f"a history, by {quoted(status.column.name)}",
+            (status.is_one_of(chosen), *gone(table)),
             () if step is Step.PAID else (doubt,),
         )
         return
 
 
-def _in_payments(look: Search, table: Table, reference: Reference) -> Iterator[Moment]:
+def _in_payments(
+    search: Search, table: Table, reference: Reference
+) -> Iterator[Moment]:
     time = paid_time(table)
-    if time is None or (look.rows and not look.samples.rows(table)):
+    if time is None or (search.rows and not search.samples.rows(table)):
         return
     is_event = time_score(time)[1]
     invoice = 0.0 if "payment" in table.meaning.concepts else 1.5
     there = () if time.is_required else (f"{time.aliased} IS NOT NULL",)
-    for column, values, names in statuses(look.catalogue, look.samples, table):
-        chosen = [n for n in names if first_confirmed([n])[1] >= Step.CONFIRMED]
+    for status in search.statuses_of(table):
+        chosen = [n for n in status.names if first_confirmed([n])[1] >= Step.CONFIRMED]
         if chosen:
-            where = (is_one_of(column, chosen, values, names), *gone(table), *there)
-            score, by = 7.0 if is_event else 6.2, column
+            where = (status.is_one_of(chosen), *gone(table), *there)
+            score, by = 7.0 if is_event else 6.2, status.column
             break
     else:
         if not there or not (is_event or invoice):
@@ -125,10 +127,10 @@ _OBJECTS = word_set(
 """The number of the row that a log is about, as frameworks name its column."""
 
 
-def _logged(look: Search) -> Iterator[Moment]:
+def _logged(search: Search) -> Iterator[Moment]:
     """Logs of a whole installation: what was done, to the row of which number."""
-    key = look.orders.column(look.key)
-    for table in look.catalogue.tables:
+    key = search.orders.column(search.key)
+    for table in search.catalogue.tables:
         about = table.meaning.concepts
         if "history" not in about or "order" in about:
             continue
@@ -144,7 +146,7 @@ def _logged(look: Search) -> Iterator[Moment]:
         ]
         time = written_time(table)
         for column in actions if objects and time else ():
-            values = look.samples.values(table, column.name)
+            values = search.samples.values(table, column.name)
             chosen, step = first_confirmed(
                 v for v in values if "order" in meaning_of(v).concepts
             )
@@ -155,7 +157,7 @@ def _logged(look: Search) -> Iterator[Moment]:
                     time,
                     8.2,
                     f"the installation's log, by {quoted(column.name)}",
-                    (is_one_of(column, chosen, values, values),),
+                    (Status(column, values, values).is_one_of(chosen),),
                     ("the log is large, and may be pruned",),
                 )
                 break

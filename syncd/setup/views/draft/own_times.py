@@ -1,6 +1,6 @@
 """The times that an order has itself, with its status or a flag where these decide."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from syncd.core.sql_text import quoted
@@ -10,12 +10,9 @@ from syncd.setup.views.draft.schema import Column, Kind, Table
 from syncd.setup.views.draft.status import (
     Step,
     confirmed_now,
-    is_one_of,
     is_waiting,
     listed,
-    statuses,
     step_of,
-    waits,
 )
 from syncd.setup.views.draft.times import Moment, Search, per_second, time_score
 
@@ -29,7 +26,6 @@ _FEWER = 0.5  # of the rows that another event has: no event of each order
 _NEVER = {None, "", "0"}
 _SOME = 0.03
 _MOST_NAMES = 3
-_NUMBERED = frozenset({Kind.INTEGER, Kind.NUMBER})
 _FEW = 0.2  # of the orders: a status that so few have is no confirmation
 
 
@@ -61,7 +57,7 @@ class _Timed:
 
 
 def own_times(
-    look: Search, table: Table, key: str, rows: Sequence[Row]
+    search: Search, table: Table, key: str, rows: Sequence[Row]
 ) -> Iterator[Moment]:
     """List the ways that a time of the order, or of a row that extends it, offers."""
     timed = list(_timed(table, rows))
@@ -70,9 +66,9 @@ def own_times(
         if each.score <= 0:
             continue
         if each.is_empty_until_then:
-            made = _by_event(look, table, key, each, fullest)
-        elif table.name == look.orders.name:
-            made = _by_creation(look, key, each)
+            made = _by_event(search, table, key, each, fullest)
+        elif table.name == search.orders.name:
+            made = _by_creation(search, key, each)
         else:
             continue
         yield _by_kind(made, each)
@@ -102,120 +98,103 @@ def _by_kind(made: Moment, timed: _Timed) -> Moment:
 
 
 def _by_event(
-    look: Search, table: Table, key: str, timed: _Timed, fullest: float
+    search: Search, table: Table, key: str, timed: _Timed, fullest: float
 ) -> Moment:
     """Take a time that is empty until the event."""
-    is_own = table.name == look.orders.name
+    is_own = table.name == search.orders.name
     score, doubts, facts = timed.score, [], timed.facts
+    is_payment = timed.column.meaning.concepts & {"paid", "payment"}
     name = quoted(timed.column.name)
     if facts.rows and not facts.filled:
         score, doubts = score - 4, ["it is empty in each row that was sampled"]
-    elif facts.filled < _FEWER * fullest and not _is_payment(timed.column):
+    elif facts.filled < _FEWER * fullest and not is_payment:
         score, doubts = score - 4, ["other events have a time in many more rows"]
     elif is_own:
-        doubts += _contradictions(look, timed.column)
+        doubts += _contradictions(search, timed.column)
     where = (timed.is_there, *(() if is_own else gone(table)))
     why = f"{name} names the event, and is empty until then"
     return Moment(table, key, timed.column, score, why, where, tuple(doubts))
 
 
-def _is_payment(column: Column) -> bool:
-    return bool(column.meaning.concepts & {"paid", "payment"})
-
-
-def _by_creation(look: Search, key: str, timed: _Timed) -> Moment:
+def _by_creation(search: Search, key: str, timed: _Timed) -> Moment:
     """Take a time that each order has, and what shows which orders are confirmed."""
     column, score, doubts = timed.column, timed.score, []
     name = quoted(column.name)
-    made = _by_flag(look) or _by_status(look)
+    made = _by_flag(search) or _by_status(search)
     where = [timed.is_there] if timed.is_optional else []
-    waiting = bool(made) or _waits(look)
+    values = [value for status in search.statuses for value in status.values]
+    waiting = bool(made) or not all(map(step_of, values))
     score -= (3.0 if timed.is_event else 1.0) * waiting
     if made:
         where.append(made)
         doubts.append(_CREATION)
     elif not timed.is_event or waiting:
         doubts.append("the time is that of the order's birth, not of a payment")
-        doubts += _unread_statuses(look)
+        doubts += _unread_statuses(search)
     why = f"{name} is the time that the order has"
-    return Moment(look.orders, key, column, score, why, tuple(where), tuple(doubts))
+    return Moment(search.orders, key, column, score, why, tuple(where), tuple(doubts))
 
 
-def _waits(look: Search) -> bool:
-    return any(
-        waits(values)
-        for _, values, _ in statuses(look.catalogue, look.samples, look.orders)
-    )
-
-
-def _by_flag(look: Search) -> str | None:
+def _by_flag(search: Search) -> str | None:
     """Write that a flag says paid; None: there is none, or hardly any order has it."""
-    for column in look.orders.of_kind(Kind.BOOLEAN):
+    for column in search.orders.of_kind(Kind.BOOLEAN):
         concepts = column.meaning.concepts
         if "paid" not in concepts or concepts - _FLAG:
             continue
-        have = [row.get(column.name) == "true" for row in look.rows]
-        if not have or sum(have) > _FEW * len(have):
+        if _have_enough(search, column, {"true"}):
             return column.aliased
     return None
 
 
-def _by_status(look: Search) -> str | None:
+def _by_status(search: Search) -> str | None:
     """Write the condition on the current status; None: no status shows it."""
-    for column, values, names in statuses(look.catalogue, look.samples, look.orders):
-        chosen = confirmed_now(names)
-        if not chosen or len(chosen) == len(set(names)):
+    for status in search.statuses:
+        chosen = confirmed_now(status.names)
+        if not chosen or len(chosen) == len(set(status.names)):
             continue
-        wanted = {v for v, n in zip(values, names, strict=True) if n in chosen}
-        have = [row.get(column.name) in wanted for row in look.rows]
-        if not have or sum(have) > _FEW * len(have):
-            return is_one_of(column, chosen, values, names)
+        if _have_enough(search, status.column, status.values_of(chosen)):
+            return status.is_one_of(chosen)
     return None
 
 
-def _contradictions(look: Search, time: Column) -> Iterator[str]:
+def _have_enough(search: Search, column: Column, values: set[str]) -> bool:
+    """Return whether more than a few orders have one of some values, if there are."""
+    have = [row.get(column.name) in values for row in search.rows]
+    return not have or sum(have) > _FEW * len(have)
+
+
+def _contradictions(search: Search, time: Column) -> Iterator[str]:
     """List statuses that disagree with whether an order has a time."""
-    having = [row for row in look.rows if row.get(time.name) not in _NEVER]
-    others = [row for row in look.rows if row.get(time.name) in _NEVER]
-    for column, values, names in statuses(look.catalogue, look.samples, look.orders):
-        named = dict(zip(values, names, strict=True))
-        of_having = _names(having, column, named)
+    having = [row for row in search.rows if row.get(time.name) not in _NEVER]
+    others = [row for row in search.rows if row.get(time.name) in _NEVER]
+    for status in search.statuses:
+        of_having, of_others = status.names_in(having), status.names_in(others)
         if not any(map(step_of, of_having)):
             continue  # it never says that an order is confirmed
-        where = look.orders.path(column.name)
+        where = search.orders.path(status.column.name)
         waiting = [name for name in of_having if is_waiting(name)]
         if len(waiting) > _SOME * len(having):
             share = _share(waiting, having)
             yield f"{share} that have it are {_shown(waiting)} in {where}"
-        missing = [name for name in _names(others, column, named) if _is_far(name)]
+        missing = [name for name in of_others if step_of(name) >= Step.CONFIRMED]
         if len(missing) > _SOME * len(others):
             share = _share(missing, others)
             yield f"{share} without it are {_shown(missing)} in {where}"
-    if not time.meaning.concepts & {"paid"}:
-        yield from _unread_statuses(look)
+    if "paid" not in time.meaning.concepts:
+        yield from _unread_statuses(search)
 
 
-def _unread_statuses(look: Search) -> Iterator[str]:
+def _unread_statuses(search: Search) -> Iterator[str]:
     """List statuses that are numbers without names."""
-    known = {c.name for c, _, _ in statuses(look.catalogue, look.samples, look.orders)}
-    for column in look.orders.columns:
+    known = {status.column.name for status in search.statuses}
+    for column in search.orders.of_kind(Kind.INTEGER, Kind.NUMBER):
         concepts = column.meaning.concepts
         is_status = "status" in concepts and not concepts & {"shipping", "history"}
-        if column.kind not in _NUMBERED or not is_status or column.name in known:
+        if not is_status or column.name in known:
             continue
-        if len({row.get(column.name) for row in look.rows}) > 1:
-            where = look.orders.path(column.name)
+        if len({row.get(column.name) for row in search.rows}) > 1:
+            where = search.orders.path(column.name)
             yield f"{where} is a number: which of its values mean confirmed?"
-
-
-def _names(
-    rows: Sequence[Row], column: Column, named: Mapping[str, str]
-) -> Sequence[str]:
-    return [named.get(row.get(column.name) or "", "") for row in rows]
-
-
-def _is_far(name: str) -> bool:
-    return step_of(name) >= Step.CONFIRMED
 
 
 def _share(some: Sequence[str], rows: Sequence[Row]) -> str:

@@ -5,8 +5,9 @@ against values before it is used.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from operator import itemgetter
 
 from syncd.setup.views.draft.schema import Catalogue, Column, Kind, Reference, Table
 from syncd.setup.views.draft.words import singular, word_set, words
@@ -21,10 +22,7 @@ _WEAKEST = 1.0
 _NEAREST = 40  # tables of one word that are compared: those of the shortest names
 
 
-@dataclass(frozen=True, slots=True)
-class _Guess:
-    score: float
-    reference: Reference
+_Guess = tuple[float, Reference]  # with its score
 
 
 def with_guesses(catalogue: Catalogue) -> Catalogue:
@@ -64,53 +62,47 @@ class _Finder:
             found = [*self._same_key(table, column)]
             if (column.name,) != table.key:
                 found += self._named(table, column)
-            best = max(found, key=lambda g: g.score, default=None)
-            if best and best.score > _WEAKEST:
-                yield best.reference
+            score, best = max(found, key=itemgetter(0), default=(0.0, None))
+            if best and score > _WEAKEST:
+                yield best
 
     def _same_key(self, table: Table, column: Column) -> Iterator[_Guess]:
         """Columns named like the primary key of another table (`order_id`)."""
+        own = column.meaning.concepts
         for other in self._by_key.get(column.name, ()):
-            key = _key_of(other)
-            if other.name == table.name or key is None or not _fits(column, key):
+            key, about = _key_of(other), other.meaning.concepts
+            if other.name == table.name or key is None or column.kind != key.kind:
                 continue
-            named = other.meaning.concepts & column.meaning.concepts
-            fewer = len(_words_of(other))
-            if named:
-                extra = len(other.meaning.concepts - column.meaning.concepts - _TOPIC)
-                score = 5 + _kinship(table, other) - 0.1 * fewer - _EXTRA * extra
-                yield _Guess(score, _reference(column, other, key))
+            if about & own:
+                extra = len(about - own - _TOPIC)
+                fewer = 0.1 * len(_words_of(other))
+                score = 5 + _kinship(table, other) - fewer - _EXTRA * extra
+                yield score, _reference(column, other, key)
 
     def _named(self, table: Table, column: Column) -> Iterator[_Guess]:
         """Columns named after another table, with or without an id."""
-        own = words(column.name)
+        own, concepts = words(column.name), column.meaning.concepts
         stem = tuple(singular(w) for w in own if w not in _ID_WORDS)
-        column_concepts = column.meaning.concepts
-        has_id = len(stem) < len(own) or "id" in column_concepts
-        number = bool(column_concepts & _NUMBER)
-        if not stem:
-            return
-        is_whole = has_id or number or len(own) == 1
-        keys = (
-            " ".join(stem),
-            stem[-1],
-            *(f"<{concept}>" for concept in column_concepts),
-        )
-        near = {
-            other.name: other
-            for key in keys
-            for other in self._by_word.get(key, ())[:_NEAREST]
-        }
-        for other in near.values():
+        has_id = len(stem) < len(own) or "id" in concepts
+        is_number = bool(concepts & _NUMBER)
+        is_whole = has_id or is_number or len(own) == 1
+        for other in self._near(stem, concepts) if stem else ():
             if other.name == table.name or not (is_whole or _words_of(other) == stem):
                 continue
-            target = _numbered(other, column) if number else _key_of(other)
-            if target is None or not _fits(column, target):
+            target = _numbered(other, column) if is_number else _key_of(other)
+            if target is None or column.kind != target.kind:
                 continue
-            score = _likeness(stem, column_concepts - {"id", "number", "code"}, other)
+            score = _likeness(stem, concepts - {"id", "number", "code"}, other)
             if score:
                 score += _kinship(table, other) - (0 if has_id else 0.5)
-                yield _Guess(score, _reference(column, other, target))
+                yield score, _reference(column, other, target)
+
+    def _near(self, stem: tuple[str, ...], concepts: Iterable[str]) -> Iterable[Table]:
+        """List the tables that share a word or a meaning, each once."""
+        about = [f"<{concept}>" for concept in sorted(concepts)]
+        keys = (" ".join(stem), stem[-1], *about)
+        near = (table for key in keys for table in self._by_word[key][:_NEAREST])
+        return {table.name: table for table in near}.values()
 
 
 def _reference(column: Column, other: Table, target: Column) -> Reference:
@@ -131,34 +123,26 @@ def _key_of(table: Table) -> Column | None:
             key=lambda c: (words(c.name) != ("id",), not own & c.meaning.concepts),
         )
     generic = [c for c in table.columns if words(c.name) in {("id",), ("rowid",)}]
+    named = own | {"id"}
     after_it = [
-        c
-        for c in table.columns
-        if c.kind in _KEY_KINDS and c.meaning.concepts == {*own, "id"} and own
+        c for c in table.of_kind(*_KEY_KINDS) if own and c.meaning.concepts == named
     ]
     return next(iter([*generic, *after_it]), None)
 
 
 def _numbered(table: Table, column: Column) -> Column | None:
     """Return the column of a table that holds the number which another names."""
-    column_concepts = column.meaning.concepts
     own = table.meaning.concepts
-    for candidate in table.columns:
-        if candidate.name == column.name:
-            return candidate
-    for candidate in table.columns:
-        concepts = candidate.meaning.concepts
-        if (
-            concepts & _NUMBER
-            and concepts | own == column_concepts | own
-            and candidate.is_unique
-        ):
-            return candidate
-    return None
-
-
-def _fits(column: Column, target: Column) -> bool:
-    return column.kind == target.kind
+    wanted = column.meaning.concepts | own
+    same = [c for c in table.columns if c.name == column.name]
+    alike = [
+        c
+        for c in table.columns
+        if c.meaning.concepts & _NUMBER
+        and c.meaning.concepts | own == wanted
+        and c.is_unique
+    ]
+    return next(iter([*same, *alike]), None)
 
 
 def _likeness(

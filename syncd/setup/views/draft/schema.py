@@ -110,10 +110,6 @@ class Table:
         """Find a column that is there."""
         return next(c for c in self.columns if c.name == name)
 
-    def has(self, name: str) -> bool:
-        """Return whether there is such a column."""
-        return any(c.name == name for c in self.columns)
-
     def path(self, column: str) -> str:
         """Return the name of a column with the table's, for a comment."""
         return one_line(f"{self.name}.{quoted(column)}")

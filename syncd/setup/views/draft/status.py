@@ -1,6 +1,7 @@
 """Statuses: which columns hold them, and what they mean for an order."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 
 from syncd.setup.views.draft.samples import Row, Samples
@@ -76,19 +77,28 @@ def first_confirmed(values: Iterable[str]) -> tuple[list[str], Step]:
     Where one means paid, no other counts; otherwise the first step that there is, with
     those that follow it, since the first row of an order counts.
     """
-    steps = {value: step for value in values if (step := step_of(value))}
+    steps = _steps(values)
     if any("order" in _concepts(value) for value in steps):
         steps = {v: s for v, s in steps.items() if not _is_of_part(v)}
     top = max(steps.values(), default=Step.NONE)
     if top is Step.PAID:
         paid = [value for value, step in steps.items() if step is Step.PAID]
-        whole = [v for v in paid if not {"payment"} & _concepts(v)]
+        whole = [v for v in paid if "payment" not in _concepts(v)]
         of_order = [v for v in whole if "order" in _concepts(v)]
         return sorted(of_order or whole or paid), top
-    if top is Step.PROCESSING:
-        floor = Step.LATER
-        return sorted(v for v, step in steps.items() if step >= floor), top
-    return sorted(steps), top
+    floor = Step.LATER if top is Step.PROCESSING else Step.PLACED
+    return sorted(v for v, step in steps.items() if step >= floor), top
+
+
+def confirmed_now(values: Iterable[str]) -> list[str]:
+    """Choose the present statuses that only a confirmed order has."""
+    steps = _steps(values)
+    floor = min(Step.CONFIRMED, max(steps.values(), default=Step.NONE))
+    return sorted(value for value, step in steps.items() if step >= floor)
+
+
+def _steps(values: Iterable[str]) -> dict[str, Step]:
+    return {value: step for value in values if (step := step_of(value))}
 
 
 def _is_of_part(value: str) -> bool:
@@ -97,26 +107,44 @@ def _is_of_part(value: str) -> bool:
     return "line" in concepts and "order" not in concepts
 
 
-def confirmed_now(values: Iterable[str]) -> list[str]:
-    """Choose the present statuses that only a confirmed order has."""
-    steps = {value: step for value in values if (step := step_of(value))}
-    floor = min(Step.CONFIRMED, max(steps.values(), default=Step.NONE))
-    return sorted(value for value, step in steps.items() if step >= max(floor, 1))
-
-
-def waits(values: Iterable[str]) -> bool:
-    """Return whether some orders are not confirmed yet, or not any more."""
-    return any(not step_of(value) for value in values)
-
-
 def _concepts(value: str) -> set[str]:
     return {concept for word in words(value) for concept in concepts_of(word)}
 
 
-def statuses(
-    catalogue: Catalogue, samples: Samples, table: Table
-) -> list[tuple[Column, Sequence[str], Sequence[str]]]:
-    """List the status columns of a table, with values and what these are called."""
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A column, with the values that it has and what each of them is called.
+
+    Attributes:
+        names: As many as values.
+    """
+
+    column: Column
+    values: Sequence[str]
+    names: Sequence[str]
+
+    def values_of(self, chosen: Sequence[str]) -> set[str]:
+        """Return the values that have one of these names."""
+        pairs = zip(self.values, self.names, strict=True)
+        return {value for value, name in pairs if name in chosen}
+
+    def names_in(self, rows: Iterable[Row]) -> list[str]:
+        """Return what the value of each row is called; empty: unknown."""
+        named = dict(zip(self.values, self.names, strict=True))
+        return [named.get(row.get(self.column.name) or "", "") for row in rows]
+
+    def is_one_of(self, chosen: Sequence[str]) -> str:
+        """Write that a row has one of the values that have these names."""
+        is_number = self.column.kind in {Kind.INTEGER, Kind.NUMBER}
+        wanted = sorted(self.values_of(chosen))
+        texts = wanted if is_number else [literal(value) for value in wanted]
+        if len(texts) == 1:
+            return f"{self.column.aliased} = {texts[0]}"
+        return f"{self.column.aliased} IN ({', '.join(texts)})"
+
+
+def statuses(catalogue: Catalogue, samples: Samples, table: Table) -> list[Status]:
+    """List the status columns of a table whose values have names."""
     is_history = bool(table.meaning.concepts & {"history", "status"})
     found = []
     for column in table.columns:
@@ -126,10 +154,8 @@ def statuses(
             continue
         if concepts & {"old", "shipping", "tax"} or column.kind in _NO_STATUS:
             continue
-        values, names = named_values(catalogue, samples, table, column)
-        if names:
-            found.append((column, values, names))
-    return sorted(found, key=lambda each: -_rank(each[0]))
+        found.append(named_values(catalogue, samples, table, column))
+    return sorted((s for s in found if s.names), key=lambda s: -_rank(s.column))
 
 
 def _rank(status: Column) -> int:
@@ -140,23 +166,24 @@ def _rank(status: Column) -> int:
 
 def named_values(
     catalogue: Catalogue, samples: Samples, table: Table, column: Column
-) -> tuple[Sequence[str], Sequence[str]]:
+) -> Status:
     """Read a column's values; where it is a number, the names of another table."""
     if column.kind is Kind.ENUM:
-        return column.labels, column.labels
+        return Status(column, column.labels, column.labels)
     by_column = {r.column: r for r in table.references}
     reference = by_column.get(column.name)
     other = catalogue.get(reference.table) if reference else None
+    values: Sequence[str] = ()
     if reference and other:
         rows = samples.rows(other)
         keys = [row.get(reference.to) or "" for row in rows]
-        values = () if reference.is_declared else samples.values(table, column.name)
+        if not reference.is_declared:
+            values = samples.values(table, column.name)
         if not values or set(keys) & set(values):
-            return keys, list(_names_of(other, rows))
-    if column.kind is not Kind.TEXT:
-        return (), ()
-    values = samples.values(table, column.name)
-    return values, values
+            return Status(column, keys, list(_names_of(other, rows)))
+    is_text = column.kind is Kind.TEXT
+    values = samples.values(table, column.name) if is_text else ()
+    return Status(column, values, values)
 
 
 def _names_of(table: Table, rows: Sequence[Row]) -> Iterator[str]:
@@ -172,18 +199,6 @@ def _names_of(table: Table, rows: Sequence[Row]) -> Iterator[str]:
             yield "paid" if row.get(flags[0].name) == "true" else "unpaid"
         else:
             yield (row.get(labels[0].name) or "") if labels else ""
-
-
-def is_one_of(
-    column: Column, chosen: Sequence[str], values: Sequence[str], names: Sequence[str]
-) -> str:
-    """Write that a status is one of those that were chosen by name."""
-    wanted = sorted({v for v, n in zip(values, names, strict=True) if n in chosen})
-    numeric = column.kind in {Kind.INTEGER, Kind.NUMBER}
-    texts = [v if numeric else literal(v) for v in wanted]
-    if len(texts) == 1:
-        return f"{column.aliased} = {texts[0]}"
-    return f"{column.aliased} IN ({', '.join(texts)})"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from syncd.core.sql_text import quoted
 from syncd.setup.views.draft.samples import Facts, Row, Samples
 from syncd.setup.views.draft.schema import Catalogue, Column, Kind, Table
+from syncd.setup.views.draft.status import Status, statuses
 from syncd.setup.views.draft.words import word_set, words
 
 _EVENTS = {"paid": 10.0, "placed": 9.0, "confirmed": 9.0, "completed": 8.0}
@@ -53,15 +55,29 @@ class Moment:
         return f"to_timestamp({name}{scale})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Search:
-    """What the ways are searched in."""
+    """What the ways are searched in.
+
+    Attributes:
+        key: Column that is the orders' key.
+        rows: Sampled orders.
+    """
 
     catalogue: Catalogue
     samples: Samples
     orders: Table
     key: str
     rows: Sequence[Row]
+
+    def statuses_of(self, table: Table) -> list[Status]:
+        """List the status columns of a table."""
+        return statuses(self.catalogue, self.samples, table)
+
+    @cached_property
+    def statuses(self) -> list[Status]:
+        """The status columns of the orders."""
+        return self.statuses_of(self.orders)
 
 
 def per_second(column: Column, facts: Facts) -> int | None:
