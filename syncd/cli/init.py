@@ -15,7 +15,7 @@ from syncd.config.dsn import dsn_fault, holds_password, without_password
 from syncd.config.settings import Settings, SqueezelySettings
 from syncd.core.errors import ConfigError
 from syncd.postgres.database import Database
-from syncd.setup.views import Detection, Recognised
+from syncd.setup.views.detection import Detection, Recognised
 
 
 @click.command()

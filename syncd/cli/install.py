@@ -29,7 +29,7 @@ from syncd.setup.install.install import (
 from syncd.setup.install.scripts import SqlScript, guard, pin, pinned_both
 from syncd.setup.install.triggers import Triggers
 from syncd.setup.install.wal import Following, follow, prepare
-from syncd.setup.views import ViewNames
+from syncd.setup.views.file import ViewNames
 from syncd.source.connections import Connections
 from syncd.source.views import Views
 

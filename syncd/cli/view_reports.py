@@ -16,8 +16,9 @@ from syncd.core.survey import Survey, Tally
 from syncd.core.wording import count, span
 from syncd.delivery.rendering import rules_of
 from syncd.diagnostics.check.role import listed
-from syncd.setup.views import Recognised, TrialResult, shops
-from syncd.setup.views.trial import Difference
+from syncd.setup.views.detection import Recognised
+from syncd.setup.views.shop import shops
+from syncd.setup.views.trial import Difference, TrialResult
 
 EVENTS = 3
 """Events that are shown as they would be sent."""

@@ -22,17 +22,11 @@ from syncd.config.settings import Settings, SqueezelySettings
 from syncd.core.errors import ExitCode
 from syncd.core.sql_text import DEFAULT_SCHEMA, SqlName
 from syncd.postgres.database import Database
-from syncd.setup.views import (
-    NEWEST_ORDERS,
-    TEMPLATE,
-    Application,
-    Detection,
-    Trial,
-    ViewNames,
-    read,
-    shops,
-    sql_of,
-)
+from syncd.setup.views.application import Application
+from syncd.setup.views.detection import Detection
+from syncd.setup.views.file import ViewNames, read
+from syncd.setup.views.shop import TEMPLATE, shops, sql_of
+from syncd.setup.views.trial import NEWEST_ORDERS, Trial
 
 P = ParamSpec("P")
 

@@ -26,8 +26,8 @@ from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
 from syncd.setup.install.install import Grantees, install
-from syncd.setup.views import shop as shop_of
-from syncd.setup.views import shops
+from syncd.setup.views.shop import shop as shop_of
+from syncd.setup.views.shop import shops
 from syncd.source.connections import Connections
 from syncd.source.orders import Source
 

@@ -14,7 +14,7 @@ from support.shop import Shop
 from support.shop_dumps import REPOSITORY, dump_of, restore
 
 from syncd.config.configuration import load
-from syncd.setup.views import shops
+from syncd.setup.views.shop import shops
 
 pytestmark = [pytest.mark.db, pytest.mark.slow]
 

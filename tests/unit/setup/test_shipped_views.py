@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from syncd.cli import cli
 from syncd.core.command_errors import ViewsUnknownError
-from syncd.setup.views import TEMPLATE, shops, sql_of
+from syncd.setup.views.shop import TEMPLATE, shops, sql_of
 
 FILES = Path(__file__).parents[3] / "sql" / "shops"
 

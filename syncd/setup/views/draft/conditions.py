@@ -15,26 +15,24 @@ from syncd.setup.views.draft.schema import (
     literal,
 )
 from syncd.setup.views.draft.status import listed, named_values
-from syncd.setup.views.draft.words import is_plain, meaning_of, word_set, words
+from syncd.setup.views.draft.words import (
+    is_plain,
+    meaning_of,
+    word_set,
+    words,
+    words_of,
+)
 
 _ORDER = frozenset({"order", "sale"})
 _NO_ORDER = frozenset({"cart", "draft", "refund", "canceled", "test", "supplier"})
 _OTHER_PAPERS = frozenset({"billing", "purchase"})  # no orders, where others are
 _KIND = frozenset({"group", "id", "shop", *_ORDER, "purchase"})
-_HOW = word_set(
-    """source origin method methode carrier provider gateway group gruppe groep
-    groupe category categories kategorie categorie"""
-)
-_REFUND = word_set(
-    "is refund return credit note creditnote gutschrift retour retoure avoir"
-)
+_HOW = words_of("how")
+_REFUND = words_of("refund")
 _GOODS = frozenset({"product", "variant", "line"})
 _NO_GOODS = frozenset({"discount", "shipping", "tax", "payment"})
 _LINE = word_set("is line item")
-_CHARGES = word_set(
-    """delivery shipping freight lieferung versand levering verzending livraison
-    downpayment deposit fee surcharge"""
-)
+_CHARGES = words_of("charge")
 _NAMED = 6.0
 _MOST = 0.8
 _CLOSE = 0.011

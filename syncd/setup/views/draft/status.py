@@ -6,23 +6,16 @@ from enum import IntEnum
 
 from syncd.setup.views.draft.samples import Row, Samples
 from syncd.setup.views.draft.schema import Catalogue, Column, Kind, Table, literal
-from syncd.setup.views.draft.words import concepts_of, is_plain, word_set, words
+from syncd.setup.views.draft.words import (
+    concepts_of,
+    is_plain,
+    words,
+    words_of,
+)
 
-_NOT_YET = word_set(
-    """pending pend unpaid not niet nicht non onbetaald unbezahlt impaye partial
-    partially teilweise gedeeltelijk partiellement awaiting await wait waiting
-    wacht wachten open offen new nieuw neu nouveau cart adding arranging draft
-    created failed fail error declined denied refused hold onhold review fraud
-    invalid pre checkout authorized authorised requested request attente
-    abandoned incomplete balance outstanding reminder overdue link email sent"""
-)
+_NOT_YET = words_of("not_yet")
 _GONE = frozenset({"canceled", "refund", "expired", "deleted", "cart", "draft"})
-_PROCESSING = word_set(
-    """processing processed process behandeling verwerkt verwerking bearbeitung
-    traitement preparation progress picking packed verarbeitet sale done success
-    succeeded successful ok fulfilled fulfilling invoiced gefactureerd
-    fakturiert facture payed unfulfilled"""
-)
+_PROCESSING = words_of("processing")
 
 
 _EVENTS = frozenset({"type", "action"})  # what names an event in a history

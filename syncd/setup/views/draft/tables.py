@@ -32,15 +32,7 @@ _NOT_LINES = word_set(
     meta edit supplier archive draft test price user email time canceled new old
     group currency confirmed subtotal total deleted base"""
 )
-_OTHER_WORDS = (
-    "log",
-    "queue",
-    "gift",
-    "message",
-    "export",
-    "surcharge",
-    "modification",
-)
+_OTHER_WORDS = word_set("log queue gift message export surcharge modification")
 _PLAUSIBLE = 4.0
 _HALF = 0.5
 _LEAST = 3.5
@@ -95,7 +87,7 @@ def _size(table: Table) -> float:
 def _own_score(table: Table) -> float:
     meaning = table.meaning
     score = _name_score(meaning.concepts) - 0.8 * max(0, meaning.unknown - 1)
-    if any(word in _OTHER_WORDS for word in words(table.name.name)):
+    if _OTHER_WORDS & set(words(table.name.name)):
         score -= 4
     score -= 3 * ("archive" in meaning_of(table.name.schema).concepts)
     score += 0.25 * best_named("totalvalue", table)
@@ -157,7 +149,7 @@ def _line_score(
     score = 3.0 * ("line" in named) + 1.5 * bool(named & {"product", "variant"})
     score += 1.5 * bool(named & own & {"order", "sale", "purchase", "billing"})
     score -= 3.5 * len((named - own) & _NOT_LINES)
-    score -= 2.0 * any(w in _OTHER_WORDS for w in words(table.name.name))
+    score -= 2.0 * bool(_OTHER_WORDS & set(words(table.name.name)))
     score -= 3.0 * bool(column & {"parent", "refund", "old", "new", "cart"})
     targets = [
         other

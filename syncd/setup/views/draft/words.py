@@ -52,18 +52,20 @@ class _Vocabulary:
         concepts: The concept of each word.
         together: What two words mean that follow each other.
         tails: Short words that only end a compound.
+        lists: Words that tell something else, by what they tell.
     """
 
     concepts: Mapping[str, str]
     together: Mapping[tuple[str, str], str]
     tails: Mapping[str, str]
+    lists: Mapping[str, str]
 
 
 @cache
 def _vocabulary() -> _Vocabulary:
     file = files("syncd.setup.views.draft") / "vocabulary.toml"
     concepts = tomllib.loads(file.read_text("utf-8"))
-    together, tails = concepts.pop("together"), concepts.pop("tails")
+    together, tails, lists = (concepts.pop(k) for k in ("together", "tails", "lists"))
     return _Vocabulary(
         {
             w: concept
@@ -78,7 +80,13 @@ def _vocabulary() -> _Vocabulary:
             for other in right.split()
         },
         tails,
+        lists,
     )
+
+
+def words_of(name: str) -> frozenset[str]:
+    """Return one of the lists of the vocabulary."""
+    return word_set(_vocabulary().lists[name])
 
 
 @cache
