@@ -49,6 +49,11 @@ class Choice:
     tax: Mapping[str, object] | None = field(default=None, repr=False)
 
     @property
+    def name(self) -> str:
+        """The column's name, or that of a product's field."""
+        return self.column.removeprefix("products.")
+
+    @property
     def is_in_hundredths(self) -> bool:
         """Whether the SQL reads an amount that is counted in hundredths."""
         return (self.expression or "").endswith(HUNDREDTHS)

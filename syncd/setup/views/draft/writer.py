@@ -15,13 +15,12 @@ from syncd.setup.views.draft.sources import Source
 from syncd.setup.views.draft.times import Moment
 from syncd.setup.views.draft.words import words
 
-_WIDTH = 86
 _TYPES = {
     "totalvalue": "numeric",
     "products.price": "numeric",
     "products.quantity": "integer",
 }
-_FIRST = ("orderid", "email", "currency", "totalvalue")
+_NOT_COLUMNS = frozenset({"orders", "order_key", "confirmed_at", "lines"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +53,17 @@ def write(plan: Plan) -> str:
     text = _template().render(
         plan=plan,
         moment=plan.moment,
-        lines=lines,
-        summary=[part for line in plan.summary for part in _wrapped(line, _WIDTH)],
-        moment_comment=_comment(choices["confirmed_at"], _WIDTH),
         moment_where=list(_moment_conditions(plan)),
         indexes=list(_indexes(plan)),
-        columns=[_written(c, _WIDTH - 7) for c in columns],
-        lines_comment=_comment(choices["lines"], _WIDTH - 7),
-        products=[_written(c, _WIDTH - 18) for c in products],
-        counted=any(c.expression == COUNTED for c in products),
-        line_order=_line_order(lines) if lines else "",
+        columns=columns,
         joins=list(_joins(plan.sources, columns)),
+        lines=lines,
+        products=products,
+        counted=any(c.expression == COUNTED for c in products),
         line_joins=list(_joins(lines.sources, products)) if lines else [],
         tax=next((c.tax for c in products if c.tax), {}),
-        order_where=_of(plan.order_where, "o"),
     )
     return text.replace("\n;\n", ";\n")
-
-
-_NOT_COLUMNS = frozenset({"orders", "order_key", "confirmed_at", "lines"})
 
 
 @cache
@@ -84,7 +75,16 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["quoted"] = quoted
+    environment.filters |= {
+        "comment": _comment,
+        "literal": literal,
+        "names": _names,
+        "of": _of,
+        "order": _order,
+        "quoted": quoted,
+        "sql": _sql,
+        "wrapped": _wrapped,
+    }
     return environment.get_template("views.sql.jinja")
 
 
@@ -107,87 +107,61 @@ def _wrapped(text: str, width: int) -> list[str]:
     ) or [""]
 
 
-def _written(choice: Choice, width: int) -> dict[str, object]:
-    name = choice.column.removeprefix("products.")
-    gap = f"NULL::{_TYPES.get(choice.column, 'text')}"
-    return {
-        "name": name,
-        "expression": choice.expression or gap,
-        "comment": _comment(choice, width),
-    }
+def _sql(choice: Choice) -> str:
+    return choice.expression or f"NULL::{_TYPES.get(choice.column, 'text')}"
 
 
-def _of(conditions: Iterable[str], alias: str) -> list[str]:
-    return [each.replace("{alias}", alias) for each in conditions]
+def _of(condition: str, alias: str) -> str:
+    return condition.replace("{alias}", alias)
+
+
+def _names(columns: Iterable[str], alias: str) -> str:
+    return ", ".join(f"{alias}.{quoted(column)}" for column in columns)
 
 
 def _moment_conditions(plan: Plan) -> Iterable[str]:
     """Write which rows of the moment's table count, and of which orders."""
     if plan.moment is None:
         return
-    yield from _of(plan.moment.where, "c")
+    yield from (_of(each, "c") for each in plan.moment.where)
     if plan.moment.orders_where:
         key = f"o.{quoted(plan.key)} = c.{quoted(plan.moment.key)}"
-        conditions = [key, *_of(plan.moment.orders_where, "o")]
+        conditions = [key, *(_of(each, "o") for each in plan.moment.orders_where)]
         joined = "\n          AND ".join(conditions)
         table = str(plan.orders.name)
         yield f"EXISTS (\n       SELECT FROM {table} AS o\n        WHERE {joined})"
 
 
-def _line_order(lines: LineRows) -> str:
-    if lines.json:
-        return "i.place"
-    return ", ".join(f"i.{quoted(name)}" for name in lines.table.key)
-
-
 def _joins(
     sources: Sequence[Source], choices: Sequence[Choice]
-) -> Iterable[dict[str, object]]:
-    """List the joins that the chosen fields need, each after those that it needs."""
-    used = [field for choice in choices for field in choice.fields]
+) -> Iterable[tuple[Source, list[str]]]:
+    """List the sources that the choices need, each after those that it is joined to.
+
+    With the columns that are read of each.
+    """
     columns: dict[str, set[str]] = {}
-    for field in used:
-        columns.setdefault(field.source.alias, set()).add(field.column)
-    needed = {field.source.alias: field.source for field in used}
-    for source in list(needed.values()):
-        step: Source | None = source
-        while step is not None and step.join is not None and step.parent is not None:
-            needed[step.alias] = step
+    for field in (field for choice in choices for field in choice.fields):
+        step, column = field.source, field.column
+        columns.setdefault(step.alias, set()).add(column)
+        while step.join is not None and step.parent is not None:
             columns.setdefault(step.parent.alias, set()).add(step.join.equals)
             step = step.parent
     for source in sources:
-        if source.alias in needed and source.join is not None:
-            yield _join(source, sorted(columns.get(source.alias, ())))
+        if source.alias in columns and source.join is not None:
+            yield source, sorted(columns[source.alias])
 
 
-def _join(source: Source, columns: Sequence[str]) -> dict[str, object]:
+def _order(source: Source) -> str:
+    """Write which of several rows is taken."""
     join = source.join
-    if join is None or source.parent is None:
-        raise ValueError("the base has no join")
-    name, value = source.keys or ("", "")
-    return {
-        "alias": quoted(source.alias),
-        "table": str(source.table.name),
-        "column": quoted(join.column),
-        "equals": f"{quoted(source.parent.alias)}.{quoted(join.equals)}",
-        "is_first": join.is_first,
-        "columns": ", ".join(f"f.{quoted(column)}" for column in columns),
-        "order": ", ".join(_first_of(source)),
-        "name": quoted(name),
-        "value": quoted(value),
-        "pairs": [{"key": literal(each), "alias": quoted(each)} for each in columns]
-        if source.keys
-        else [],
-    }
-
-
-def _first_of(source: Source) -> Iterable[str]:
-    if source.join is not None and source.join.first:
-        yield f"({source.join.first}) DESC"
-    for column in source.table.columns:
-        if column.meaning.concepts == {"version"} and column.kind is Kind.INTEGER:
-            yield f"f.{quoted(column.name)}"
-    yield from (f"f.{quoted(name)}" for name in source.table.key)
+    first = [f"({join.first}) DESC"] if join and join.first else []
+    versions = [
+        column.name
+        for column in source.table.of_kind(Kind.INTEGER)
+        if column.meaning.concepts == {"version"}
+    ]
+    columns = [*versions, *source.table.key]
+    return ", ".join([*first, *(f"f.{quoted(column)}" for column in columns)])
 
 
 def _indexes(plan: Plan) -> Iterable[dict[str, str]]:
