@@ -3,7 +3,7 @@
 A history table has an id of its own beside that of the order; both are numbers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from syncd.core.target import Target
 from syncd.postgres.database import Database
 from syncd.postgres.statements import composed, identifier, query
 from syncd.setup.install.install import Grantees
-from syncd.setup.install.scripts import run, script, view_grants
+from syncd.setup.install.scripts import SqlScript, run, script, view_grants
 from syncd.source.views import Views
 
 _SAMPLE = 500
@@ -29,7 +29,7 @@ _SHOWN = {"smallint", "integer", "bigint", "uuid"}
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class _Compared:
     """A column's values beside the keys of the views.
 
     Attributes:
@@ -47,12 +47,10 @@ class Compared:
 
     @property
     def share(self) -> float:
-        """The share of the values that are keys."""
         return self.known / self.values if self.values else 1.0
 
     @property
     def title(self) -> str:
-        """What was seen, for people."""
         example = f" ({self.example} is none)" if self.example else ""
         return (
             f"{self.known} of {self.values} values of {self.column} are keys of the "
@@ -100,32 +98,28 @@ class _Columns:
         self._views = [names.confirmed, names.purchases]
         self._oid = table.oid
         self._table = sql.Identifier(table.schema, table.name)
+        views = Views(database, *self._views)
         self._types = {
             column.name: sql.Identifier(column.schema, column.type)
-            for column in Views(database, *self._views).columns(self._table.as_string())
+            for column in views.columns(self._table.as_string())
         }
         self._key_type = order_key_type(database, names.confirmed)
         database.run(query("soon"))
-        self._read_views(names)
+        run(database, self._reading(names, views))
 
-    def _read_views(self, names: Grantees) -> None:
+    def _reading(self, names: Grantees, views: Views) -> Iterator[SqlScript]:
+        """Compose what reads the views, as the daemon's role if that is possible."""
         is_super = self._database.value(bool, query("is_super"))
-        views = Views(self._database, *self._views)
-        scripts = [
-            script(
-                "capture/keys.sql",
-                confirmed=identifier(names.confirmed),
-                purchases=identifier(names.purchases),
-                key_type=views.names()["key_type"],
-                security=sql.SQL("SECURITY DEFINER" if is_super else ""),
-            )
-        ]
+        yield script(
+            "capture/keys.sql",
+            confirmed=identifier(names.confirmed),
+            purchases=identifier(names.purchases),
+            key_type=views.names()["key_type"],
+            security=sql.SQL("SECURITY DEFINER" if is_super else ""),
+        )
         if is_super:
-            scripts += [
-                view_grants(names.role, *self._views),
-                script("capture/keys_owner.sql", role=sql.Identifier(names.role)),
-            ]
-        run(self._database, scripts)
+            yield view_grants(names.role, *self._views)
+            yield script("capture/keys_owner.sql", role=sql.Identifier(names.role))
 
     def fault(self, column: str) -> str | None:
         """Return why a column cannot hold the orders' keys; None: it may."""
@@ -150,11 +144,8 @@ class _Columns:
             name for name, kind in columns.items() if are_alike(kind, self._key_type)
         ]
 
-    def _compare(self, column: str) -> Compared:
-        names: Mapping[str, sql.Composable] = {
-            "table": self._table,
-            "column": sql.Identifier(column),
-        }
+    def _compare(self, column: str) -> _Compared:
+        names = {"table": self._table, "column": sql.Identifier(column)}
         database = self._database
         sample = composed("sample_values", **names)
         values = sorted(database.values(str, sample, limit=_SAMPLE))
@@ -166,4 +157,4 @@ class _Columns:
             held = database.value(int, counted, keys=newest)
         strangers = [value for value in values if value not in known]
         example = strangers[0] if strangers and self._key_type in _SHOWN else None
-        return Compared(column, len(values), len(known), held, example)
+        return _Compared(column, len(values), len(known), held, example)

@@ -191,59 +191,55 @@ def _text_of(where: str) -> str:
 
 def _view_of(title: str, statement: SqlStatement, names: ViewNames) -> SqlName:
     """Return which of the views a statement makes."""
-    name = _name_of(statement)
-    if name is None:
+    made = _made_by(statement)
+    if made is None:
         words = " ".join(token.text for token in statement.tokens[:_SHOWN_WORDS])
         reason = f"{shown(words)} … makes neither of the two views"
         raise ViewFileError(title, statement.line, reason)
+    name, _ = made
     if name.qualified() not in names.both:
         wanted = " or ".join(map(str, names.both))
         raise ViewFileError(title, statement.line, f"the view {name} is not {wanted}")
     return name.qualified()
 
 
-def _name_of(statement: SqlStatement) -> SqlName | None:
-    """Return the view that a statement makes; None: it does something else."""
+def _made_by(statement: SqlStatement) -> tuple[SqlName, int] | None:
+    """Return the view that a statement makes, and the place of what follows its name.
+
+    None: it does something else.
+    """
     for head in _HEADS:
         if tuple(each.keyword for each in statement.tokens[: len(head)]) == head:
-            return _name_at(statement.tokens, len(head))
+            name, length = _name_at(statement.tokens, len(head))
+            return (name, len(head) + length) if name else None
     return None
 
 
-def _name_at(tokens: Sequence[Token], place: int) -> SqlName | None:
-    parts = [token.text for token in tokens[place : place + _length_at(tokens, place)]]
-    return SqlName.parse("".join(parts))
-
-
-def _length_at(tokens: Sequence[Token], place: int) -> int:
-    """Return of how many tokens a name is that begins here: 3 with a schema, or 1."""
-    rest = [token.text for token in tokens[place + 1 : place + 3]]
-    return 3 if len(rest) > 1 and rest[0] == "." else 1
+def _name_at(tokens: Sequence[Token], place: int) -> tuple[SqlName | None, int]:
+    """Read a name, and of how many tokens it is: 3 with a schema, or 1."""
+    is_long = [token.text for token in tokens[place + 1 : place + 2]] == ["."]
+    length = 3 if is_long and len(tokens) > place + 2 else 1
+    text = "".join(token.text for token in tokens[place : place + length])
+    return SqlName.parse(text), length
 
 
 def _renamed(statement: SqlStatement, renamed: dict[SqlName, SqlName]) -> Definition:
     """Put other names in the place of the views', wherever they stand."""
-    tokens = statement.tokens
-    head = next(len(h) for h in _HEADS if tokens[len(h) - 1].keyword == "VIEW")
-    view = _name_at(tokens, head)
-    assert view is not None  # noqa: S101  # found before
-    place = head + _length_at(tokens, head)
-    body = tokens[place - 1].end
-    lines = "\n" * statement.text.count("\n", 0, body)
-    parts = [f"CREATE OR REPLACE VIEW {renamed[view.qualified()]}{lines}"]
+    tokens, text, made = statement.tokens, statement.text, _made_by(statement)
+    assert made is not None  # noqa: S101  # found before
+    view, place = renamed[made[0].qualified()], made[1]
+    end = tokens[place - 1].end
+    parts = [f"CREATE OR REPLACE VIEW {view}", "\n" * text.count("\n", 0, end)]
     while place < len(tokens):
-        length = _length_at(tokens, place)
-        name = _name_at(tokens, place) if length > 1 else None
-        end = tokens[place + length - 1].end if name in renamed else tokens[place].end
-        if name in renamed:
-            blank = statement.text[body : tokens[place].start]
-            parts.append(f"{blank}{renamed[name]}")
-            place += length
+        name, length = _name_at(tokens, place)
+        if length > 1 and name in renamed:
+            parts += [text[end : tokens[place].start], str(renamed[name])]
         else:
-            parts.append(statement.text[body:end])
-            place += 1
-        body = end
-    return Definition(renamed[view.qualified()], "".join(parts), statement.line)
+            length = 1
+            parts.append(text[end : tokens[place].end])
+        place += length
+        end = tokens[place - 1].end
+    return Definition(view, "".join(parts), statement.line)
 
 
 def create(database: Database, file: ViewFile, names: ViewNames) -> None:
