@@ -189,6 +189,18 @@ def _endpoint_refuses(inputs: HealthInputs) -> Iterable[HealthIssue]:
         )
 
 
+def _orders_are_refused(inputs: HealthInputs) -> Iterable[HealthIssue]:
+    """Until the API accepts or finally refuses them; a hold has its own rule."""
+    if inputs.endpoint == "held" or inputs.is_spiked:
+        return
+    for refused in inputs.refused:
+        verb = "was" if refused.orders == 1 else "were"
+        again = "is" if refused.orders == 1 else "are"
+        what = f"{count(refused.orders)} {verb} refused and {again} tried again"
+        next_step = f"`syncd explain {refused.key}`, unless it is over soon"
+        yield HealthIssue(Severity.DEGRADED, f"{what}: {refused.why}", next_step)
+
+
 def _orders_lag(inputs: HealthInputs) -> Iterable[HealthIssue]:
     if inputs.lag >= LAG_LIMIT:
         what = f"the oldest of {count(inputs.waiting)} has waited {span(inputs.lag)}"
@@ -273,6 +285,7 @@ RULES: Sequence[Callable[[HealthInputs], Iterable[HealthIssue]]] = (
     _capture_is_broken,
     _is_paused,
     _endpoint_refuses,
+    _orders_are_refused,
     _orders_lag,
     _orders_wait_for_a_person,
     _capture_misses_orders,

@@ -23,8 +23,8 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
-    """Orders that wait, since they cannot be read: how many, why, one of them."""
+class WaitingOrders:
+    """Orders that wait for the same reason: how many, why, since when, one of them."""
 
     orders: int
     why: str
@@ -108,6 +108,7 @@ class HealthInputs:
         is_spiked: Too many orders were rejected for any more.
         pauses: What a person has paused.
         unread: Orders that wait for the purchases view.
+        refused: Live orders that the API has refused, and that are tried again.
         missed: Orders that account after account had to capture.
         without_time: New orders that are confirmed at no usable time.
         source_fault: Why the two views cannot be read.
@@ -143,7 +144,8 @@ class HealthInputs:
     unexplained: int = 0
     missed: int = 0
     without_time: int = 0
-    unread: Sequence[Unread] = ()
+    unread: Sequence[WaitingOrders] = ()
+    refused: Sequence[WaitingOrders] = ()
     source_fault: str | None = None
     keys_held: str | None = None
     reused: int = 0

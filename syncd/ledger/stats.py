@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from syncd.core.health_inputs import Pause, Unread
+from syncd.core.health_inputs import Pause, WaitingOrders
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 
@@ -91,6 +91,11 @@ def read_accounts(database: Database, feed_id: int) -> dict[str, str]:
     return database.mapping(str, str, query("told_accounts"), feed=feed_id)
 
 
-def read_unread(database: Database, feed_id: int) -> list[Unread]:
+def read_unread(database: Database, feed_id: int) -> list[WaitingOrders]:
     """Read which orders wait for the view, and why; most orders first."""
-    return database.rows(Unread, query("unread_orders"), feed=feed_id)
+    return database.rows(WaitingOrders, query("unread_orders"), feed=feed_id)
+
+
+def read_refused(database: Database, feed_id: int) -> list[WaitingOrders]:
+    """Read which live orders were refused and are tried again; most orders first."""
+    return database.rows(WaitingOrders, query("refused_orders"), feed=feed_id)

@@ -207,6 +207,27 @@ def test_a_retrying_endpoint_is_no_fault_while_nothing_waits(
     assert "nothing waits" in done.stdout
 
 
+def test_a_feed_whose_order_is_refused_is_not_healthy(
+    shop: Shop, sandbox: Sandbox, served_config: Path
+) -> None:
+    """The endpoint answers, so it is available; the order waits for another attempt."""
+    sandbox.fail("refused", times=None)
+    shop.start(served_config)
+    shop.confirm(1)
+
+    def verdict() -> tuple[str, int]:
+        found = syncd("status", "--json", "--config", served_config).stdout
+        status = json.loads(found)
+        return status["verdict"], status["refused"]
+
+    wait_until(lambda: verdict() == ("degraded", 1))
+    done = syncd("status", "--config", served_config)
+    assert "1 order was refused and is tried again: HTTP " in done.stdout
+    sandbox.clear_faults()
+    assert syncd("resume", "--config", served_config).returncode == 0
+    wait_until(lambda: verdict() == ("healthy", 0), 60)
+
+
 # Watch
 
 

@@ -80,6 +80,7 @@ def _orders(facts: FeedStatus) -> dict[str, object]:
         "recent_refusals": asdict(facts.slow.refusals),
         "left_out": [asdict(detail) for detail in facts.slow.left_out],
         "unread": sum(unread.orders for unread in quick.unread),
+        "refused": sum(refused.orders for refused in quick.refused),
     }
 
 

@@ -37,7 +37,13 @@ from syncd.ledger.known_identity import IdentityCheck
 from syncd.ledger.order_quality import left_out, recent_refusals
 from syncd.ledger.reused_keys import Reused
 from syncd.ledger.start_journal import StartJournal
-from syncd.ledger.stats import FeedStats, read_accounts, read_stats, read_unread
+from syncd.ledger.stats import (
+    FeedStats,
+    read_accounts,
+    read_refused,
+    read_stats,
+    read_unread,
+)
 from syncd.postgres.statements import query
 from syncd.source.connections import Connections, source_on, transactions_of
 
@@ -63,6 +69,7 @@ class FeedStatus:
         """Take what is judged."""
         quick, slow = self.quick, self.slow
         stats = quick.stats
+        behind = stats.watermark_age_seconds - _expected(self.settings)
         return HealthInputs(
             now=stats.now,
             members=quick.members,
@@ -71,9 +78,7 @@ class FeedStatus:
             heartbeat=self.settings.log.heartbeat,
             waiting=stats.pending + stats.sending,
             lag=timedelta(seconds=stats.lag_seconds),
-            held_back=timedelta(
-                seconds=stats.watermark_age_seconds - _expected(self.settings)
-            ),
+            held_back=timedelta(seconds=behind),
             endpoint=stats.endpoint,
             endpoint_reason=stats.endpoint_reason,
             suspect=stats.suspect,
@@ -86,6 +91,7 @@ class FeedStatus:
             missed=stats.missed,
             without_time=stats.without_time,
             unread=quick.unread,
+            refused=quick.refused,
             alarms=[*quick.alarms, *filter(None, [slow.identity.unlisted])],
             source_fault=slow.source_fault,
             keys_held=slow.identity.held,
@@ -157,6 +163,7 @@ class StatusReader:
             ledger.row(UncertainCounts, query("uncertain_counts"), feed=key),
             holders(self._settings, self._connections, stats),
             read_unread(ledger, key),
+            read_refused(ledger, key),
             StartJournal(self._settings).newest(ledger),
             [*ledger.mapping(str, str, query("alarms"), feed=key).values()],
         )

@@ -4,7 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from syncd.core.health_inputs import FailedStart, InstanceInfo, RecentRefusals, Unread
+from syncd.core.health_inputs import (
+    FailedStart,
+    InstanceInfo,
+    RecentRefusals,
+    WaitingOrders,
+)
 from syncd.ledger.known_identity import IdentityCheck
 from syncd.ledger.order_quality import LeftOutCount
 from syncd.ledger.stats import FeedStats
@@ -103,7 +108,8 @@ class Quick:
     delivered: Delivered
     uncertain: UncertainCounts
     holders: Sequence[str] | None
-    unread: Sequence[Unread] = ()
+    unread: Sequence[WaitingOrders] = ()
+    refused: Sequence[WaitingOrders] = ()
     failed_start: FailedStart | None = None
     alarms: Sequence[str] = ()
 

@@ -344,6 +344,30 @@ SELECT sum(b.orders)::bigint AS orders, b.read_reason AS why,
  ORDER BY 1 DESC, 2
  LIMIT 5;
 
+-- name: refused_orders :many
+-- Live orders that the API refused, and that are tried again: how many, why, since when
+-- they wait, and one of them. Relies on batch_due, batch_claimed and ledger_batch.
+SELECT sum(b.orders)::bigint AS orders, b.why, min(b.created_at) AS since,
+       min((SELECT min(l.order_key)
+              FROM syncd.ledger AS l
+             WHERE l.batch_id = b.batch_id
+               AND l.state IS NULL)) AS key
+  FROM (SELECT p.batch_id, p.orders, p.created_at,
+               coalesce((SELECT a.reason
+                           FROM syncd.attempt AS a
+                          WHERE a.batch_id = p.batch_id
+                            AND a.reason IS NOT NULL
+                          ORDER BY a.attempt DESC
+                          LIMIT 1), 'no reason yet') AS why
+          FROM syncd.batch AS p
+         WHERE p.feed_id = %(feed)s
+           AND p.lane = 'live'
+           AND p.state IN ('pending', 'sending')
+           AND p.refused_at IS NOT NULL) AS b
+ GROUP BY b.why
+ ORDER BY 1 DESC, 2
+ LIMIT 5;
+
 -- name: close_empty :rows
 -- Ends a claimed batch that no order shares any more.
 WITH ended AS (

@@ -12,7 +12,7 @@ from syncd.core.health_inputs import (
     InstanceInfo,
     Pause,
     RecentRefusals,
-    Unread,
+    WaitingOrders,
 )
 from syncd.core.verdict import Health, Severity
 from syncd.core.wording import count, span
@@ -113,14 +113,24 @@ DEGRADED: list[tuple[dict[str, object], str, str]] = [
     ),
     ({"alarms": ["the zone was changed"]}, "the zone was changed", "`syncd check`"),
     (
-        {"unread": [Unread(1, "slow", HOUR_AGO, "17")]},
+        {"unread": [WaitingOrders(1, "slow", HOUR_AGO, "17")]},
         "1 order waits for 1 h: slow",
         "`syncd explain 17`; read its row with EXPLAIN ANALYZE",
     ),
     (
-        {"unread": [Unread(2, "slow", HOUR_AGO, "17")]},
+        {"unread": [WaitingOrders(2, "slow", HOUR_AGO, "17")]},
         "2 orders wait for 1 h: slow",
         "`syncd explain 17`; read its row with EXPLAIN ANALYZE",
+    ),
+    (
+        {"refused": [WaitingOrders(1, "no email", HOUR_AGO, "17")]},
+        "1 order was refused and is tried again: no email",
+        "`syncd explain 17`, unless it is over soon",
+    ),
+    (
+        {"refused": [WaitingOrders(2, "no email", HOUR_AGO, "17")]},
+        "2 orders were refused and are tried again: no email",
+        "`syncd explain 17`, unless it is over soon",
     ),
     (
         {"is_spiked": True},
@@ -187,6 +197,14 @@ NOTICED: list[tuple[dict[str, object], str, str | None]] = [
 
 def changed(vitals: HealthInputs, values: dict[str, object]) -> HealthInputs:
     return replace(vitals, **values)  # type: ignore[arg-type]  # by its fields' names
+
+
+def test_refused_orders_behind_a_hold_are_reported_once() -> None:
+    """The hold names them, and so does a spike of rejections."""
+    refused = [WaitingOrders(2, "no email", HOUR_AGO, "17")]
+    vitals = replace(WELL, refused=refused)
+    for held in (replace(vitals, endpoint="held"), replace(vitals, is_spiked=True)):
+        assert len(assess(held).reasons) == 1
 
 
 REFUSED = FailedStart("start", "web2", NOW - minutes(300), ["x"], "no key", "set it")
