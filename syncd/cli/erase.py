@@ -53,7 +53,7 @@ def erase(
             click.echo(f"order {trace.key}: {trace.state or 'not in the ledger'}")
         if not dry_run:
             if not yes:
-                click.confirm("Forget them?", abort=True, err=True)
+                click.confirm("Erase them?", abort=True, err=True)
             traces = erasure.erase(keys)
     _end(settings, traces, changed=not dry_run, as_text=as_text)
 

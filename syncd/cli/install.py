@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
-from typing import Self
 
 import click
 
@@ -96,11 +95,11 @@ def install_command(  # noqa: PLR0913  # the command's options
              syncd install --as … --listen orders:id --listen payments:order_id
              syncd install --as … --wal orders:id --wal payments:order_id
     """  # noqa: D301  # click's mark for "do not rewrap"
-    wanted = _Wanted.parse(tables, followed, recreate=recreate_slot)
+    wanted = _wanted(tables, followed, recreate=recreate_slot)
     names = _names(settings, role)
     with closing(connect_owners(settings, owner, ledger_owner)) as owners:
         with pinned_both(owners):
-            waits = wanted.has_tables and _comes_first(owners, names)
+            waits = bool(tables or followed) and _comes_first(owners, names)
             wanted = _Wanted() if waits else wanted
             capture, following = _prepared(settings, owners, names, wanted)
             found = look(owners, names, capture, published=published)
@@ -123,30 +122,25 @@ class _Wanted:
     followed: Sequence[Target] = ()
     recreate: bool = False
 
-    @classmethod
-    def parse(
-        cls, listened: Sequence[str], followed: Sequence[str], *, recreate: bool
-    ) -> Self:
-        """Read the options.
 
-        Raises:
-            click.UsageError: They name two captures.
-            ConfigError: A table is not written as TABLE:KEYCOLUMN, or none is named.
-        """
-        if listened and (followed or recreate):
-            raise click.UsageError("--listen and --wal exclude each other")
-        if recreate and not followed:
-            raise ConfigError("--recreate-slot needs --wal", CHOOSE)
-        return cls(
-            [_target("--listen", table) for table in listened],
-            [_target("--wal", table) for table in followed],
-            recreate,
-        )
+def _wanted(
+    listened: Sequence[str], followed: Sequence[str], *, recreate: bool
+) -> _Wanted:
+    """Read the options.
 
-    @property
-    def has_tables(self) -> bool:
-        """Whether any table is named."""
-        return bool(self.listened or self.followed)
+    Raises:
+        click.UsageError: They name two captures.
+        ConfigError: A table is not written as TABLE:KEYCOLUMN, or none is named.
+    """
+    if listened and (followed or recreate):
+        raise click.UsageError("--listen and --wal exclude each other")
+    if recreate and not followed:
+        raise ConfigError("--recreate-slot needs --wal", CHOOSE)
+    return _Wanted(
+        [_target("--listen", table) for table in listened],
+        [_target("--wal", table) for table in followed],
+        recreate,
+    )
 
 
 def _done(names: Grantees, found: Installation) -> Iterator[str]:

@@ -57,34 +57,21 @@ class BackfillOptions:
 
 def asking_options(command: C) -> C:
     """Add to a command the options of `BackfillOptions` that adopting has as well."""
-    for option in (
-        click.option("--json", "as_text", is_flag=True, help="The plan, for scripts."),
-        click.option("--dry-run", is_flag=True, help="Show the plan only."),
-        click.option("--yes", is_flag=True, help="Do not ask."),
-    ):
-        command = option(command)
-    return command
+    json = click.option(
+        "--json", "as_text", is_flag=True, help="The plan, for scripts."
+    )
+    dry_run = click.option("--dry-run", is_flag=True, help="Show the plan only.")
+    yes = click.option("--yes", is_flag=True, help="Do not ask.")
+    return yes(dry_run(json(command)))
 
 
 def sending_options(command: C) -> C:
     """Add to a command all options of `BackfillOptions`."""
-    for option in (
-        click.option("--reason", metavar="TEXT", help="Why, for the receipts."),
-        click.option("--resend", is_flag=True, help="Delivered orders too."),
-        click.option(
-            "--with-profile", is_flag=True, help="The customer's fields as well."
-        ),
-    ):
-        command = option(command)
-    return asking_options(command)
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The request: the plan, and the number of its backfill."""
-
-    plan: Plan
-    backfill: int
+    reason = click.option("--reason", metavar="TEXT", help="Why, for the receipts.")
+    resend = click.option("--resend", is_flag=True, help="Delivered orders too.")
+    profile = "The customer's fields as well."
+    with_profile = click.option("--with-profile", is_flag=True, help=profile)
+    return asking_options(with_profile(resend(reason(command))))
 
 
 def ask(
@@ -93,11 +80,14 @@ def ask(
     given: Mapping[str, object],
     *,
     adopts: bool = False,
-) -> Opened | None:
-    """Show the plan, ask, and open the backfill; None when nothing was opened.
+) -> tuple[Plan, int] | None:
+    """Show the plan, ask, and open the backfill.
 
     `bounds` makes the range from the time up to which orders are past ones; `given` are
     the `BackfillOptions` by name.
+
+    Returns:
+        The plan, and the number of its backfill; None when nothing was opened.
     """
     options = options_of(BackfillOptions, {**given, "adopts": adopts})
     with changing(settings) as connections:
@@ -110,20 +100,19 @@ def ask(
         else:
             plan = asking.plan(feed)
             asking.show(plan)
-        opened = None
+        number = None
         if plan.orders and not options.dry_run:
             _confirm(options)
             if feed is None:
                 feed = asking.start(feeds)
                 plan = asking.plan(feed)
-            opened = Opened(plan, asking.store(feed).open(plan))
+            number = asking.store(feed).open(plan)
         is_served = feed is not None and _is_served(connections, feed)
     if options.as_text:
-        number = opened.backfill if opened else None
         print_json(_facts(plan, settings.backfill.rate) | {"backfill": number})
-    elif opened:
-        _print_opened(opened.backfill, is_served=is_served)
-    return opened
+    elif number is not None:
+        _print_opened(number, is_served=is_served)
+    return None if number is None else (plan, number)
 
 
 def _is_served(connections: Connections, feed: Feed) -> bool:

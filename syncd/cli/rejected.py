@@ -60,7 +60,7 @@ def rejected_list(
     Example: syncd rejected list --reason email
     """
     listed = query("suspected") if which == "suspected" else query("rejected")
-    with open_feed(settings, changes=True) as on:
+    with open_feed(settings) as on:
         rows = on.database.rows(
             _SetAside,
             listed,
@@ -116,7 +116,7 @@ def rejected_show(settings: Settings, *, order: str, as_text: bool) -> None:
 
     Example: syncd rejected show 1042
     """
-    with open_feed(settings, changes=True) as on:
+    with open_feed(settings) as on:
         history = read_history(on.database, on.source, on.feed, order)
     if history is None or history.standing is None or history.standing.state is None:
         raise OrderUnknownError(

@@ -37,7 +37,7 @@ def reused_list(settings: Settings, *, as_text: bool) -> None:
 
     Example: syncd reused list
     """
-    with open_feed(settings, changes=True) as on:
+    with open_feed(settings) as on:
         found = _keys(on).noted()
     names = ("order_key", "known_at", "known_as", "listed_at", "listed_as")
     rows = [(r.key, r.known_at, r.known_as, r.listed_at, r.listed_as) for r in found]

@@ -41,7 +41,7 @@ def uncertain_list(settings: Settings, *, as_text: bool) -> None:
 
     Example: syncd uncertain list
     """
-    with open_feed(settings, changes=True) as on:
+    with open_feed(settings) as on:
         held = on.database.rows(
             _Held, query("held"), feed=on.feed_id, limit=MOST_LISTED
         )

@@ -1,8 +1,8 @@
 """`syncd views`: the two views over a shop's schema."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec
@@ -58,33 +58,23 @@ def connecting(
     ) -> None:
         if dsn and (fault := dsn_fault(dsn)):
             raise click.BadParameter(fault, param_hint="--as")
-        settings = _settings(path, dsn)
-        with _database(settings, dsn) as database:
+        if dsn and not path.exists():
+            settings = Settings(squeezely=SqueezelySettings(account="-"))
+        else:
+            settings = load(path, wants_key=False)
+        opened = Database(
+            dsn or settings.source_dsn.get_secret_value(),
+            application_name="syncd/views",
+            time_zone=settings.source.time_zone,
+            writes=True,
+        )
+        with closing(opened) as database:
             command(settings, database, *args, **kwargs)
 
     return connected  # type: ignore[return-value]  # click adds the options
 
 
-def _settings(path: Path, dsn: str | None) -> Settings:
-    if dsn and not path.exists():
-        return Settings(squeezely=SqueezelySettings(account="-"))
-    return load(path, wants_key=False)
-
-
-@contextmanager
-def _database(settings: Settings, dsn: str | None) -> Iterator[Database]:
-    opened = Database(
-        dsn or settings.source_dsn.get_secret_value(),
-        application_name="syncd/views",
-        time_zone=settings.source.time_zone,
-        writes=True,
-    )
-    with closing(opened) as database:
-        yield database
-
-
 def _schema(_: click.Context, __: click.Parameter, value: str) -> str:
-    """Read a schema's name as SQL writes it."""
     name = SqlName.parse(value)
     if name is None or name.schema is not None:
         raise click.BadParameter('write it as in SQL: shop, or "Shop" in quotes')

@@ -70,14 +70,15 @@ def watermark_reset(settings: Settings, /, *, lower: str, **options: object) -> 
     opened = ask(settings, span_of(settings, lower, None, "--to"), options)
     if opened is None:
         return
-    span = opened.plan.request.span
+    plan, number = opened
+    span = plan.request.span
     log.configure(level=settings.log.level, style=settings.log.format)
     log.Log(settings.feed).emit(
         "watermark.reset",
-        backfill=opened.backfill,
+        backfill=number,
         lower=moment(span.lower),
         upper=moment(span.upper),
-        orders=opened.plan.orders,
+        orders=plan.orders,
     )
 
 

@@ -26,8 +26,9 @@ _PORTS = {"https": 443, "http": 80}
 _PROXY_SCHEMES = {"http", "https"} | (
     {"socks4", "socks4a", "socks5", "socks5h"} if find_spec("socks") else set()
 )
-_TIMES = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, …_HAS_EXPIRED
-_NAMES = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH
+# X509_V_ERR_CERT_NOT_YET_VALID, …_HAS_EXPIRED, …_HOSTNAME_MISMATCH, …_IP_ADDRESS_…
+_DISTRUSTED = {9: "tls.expired", 10: "tls.expired", 62: "tls.misnamed",
+               64: "tls.misnamed"}  # fmt: skip
 
 
 def check_endpoint(
@@ -172,11 +173,8 @@ def _end(sock: ssl.SSLSocket) -> datetime:
 
 def _distrusted(error: ssl.SSLCertVerificationError, way: str) -> Finding:
     message = f"{way}: {error.verify_message.rstrip('.')}"
-    if error.verify_code in _TIMES:
-        return Finding("tls.expired", "certificate", message)
-    if error.verify_code in _NAMES:
-        return Finding("tls.misnamed", "certificate", message)
-    return Finding("tls.untrusted", "certificate", message)
+    code = _DISTRUSTED.get(error.verify_code, "tls.untrusted")
+    return Finding(code, "certificate", message)
 
 
 def _unreached(error: Exception, way: str, seconds: float) -> Finding:
