@@ -1,4 +1,4 @@
-"""Backfills: asking for a range, and steering those that are under way."""
+"""`syncd backfill`: send a past range; list, pause, cancel and watch backfills."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,9 +19,8 @@ from syncd.backfill.store import BackfillStore
 from syncd.cli.context import configured, open_feed, print_json
 from syncd.cli.option import as_json_option, config_option
 from syncd.cli.output import print_line, print_lines
+from syncd.cli.past_orders import ask, sending_options, span_of
 from syncd.cli.plan import between, duration, minute
-from syncd.cli.planning import ask, sending_options
-from syncd.cli.watermark import span_of
 from syncd.config.configuration import load
 from syncd.config.settings import Settings
 from syncd.core.errors import ExitCode

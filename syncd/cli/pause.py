@@ -1,4 +1,4 @@
-"""Pause sending or capture on every instance, and resume it."""
+"""`syncd pause` and `resume`: sending or capture, on every instance."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""A plan as a person reads it: a histogram, what is sent and what is not, and why."""
+"""The plan of a backfill, for people: a histogram, what is sent, what is not, why."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo

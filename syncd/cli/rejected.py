@@ -1,4 +1,4 @@
-"""Orders that were set aside: list them, try them again, or give them up."""
+"""`syncd rejected`: list, retry and discard orders that were set aside."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

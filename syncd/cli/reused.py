@@ -1,4 +1,4 @@
-"""Keys that stand for other orders than they did: list, send or keep the orders."""
+"""`syncd reused`: known keys that now stand for other orders; list, send or keep."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""Running: the daemon and its fake API."""
+"""`syncd run`, `sandbox` and `confirm-move`: the daemon, and its fake API."""
 
 import signal
 import sys

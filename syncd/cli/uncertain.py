@@ -1,4 +1,4 @@
-"""Orders that may have arrived, and wait for a person's decision."""
+"""`syncd uncertain`: orders that may have arrived, and wait for a decision."""
 
 from collections.abc import Sequence
 from datetime import datetime

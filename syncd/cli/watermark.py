@@ -1,16 +1,14 @@
-"""Past orders: the watermark, and what something else delivered before syncd."""
+"""`syncd watermark` and `mark-delivered`: where capture stands, and past orders."""
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import click
 
-from syncd.cli.context import configured, open_feed, print_json, read_moment
+from syncd.cli.context import configured, open_feed, print_json
 from syncd.cli.option import as_json_option
 from syncd.cli.output import print_lines
-from syncd.cli.planning import ask, asking_options, sending_options
+from syncd.cli.past_orders import ask, asking_options, sending_options, span_of
 from syncd.config.settings import Settings
-from syncd.core.intervals import Interval
 from syncd.core.tally import moment
 from syncd.core.wording import span
 from syncd.diagnostics.status.facts import holders
@@ -101,32 +99,3 @@ def mark_delivered(
     """
     bounds = span_of(settings, lower, upper, "--from")
     ask(settings, bounds, options, adopts=True)
-
-
-def span_of(
-    settings: Settings, lower: str, upper: str | None, option: str
-) -> Callable[[datetime], Interval]:
-    """Read a range as it was given; `option` is the name of its lower end.
-
-    Returns:
-        What cuts it, with a note, where orders are past ones; it raises
-        click.BadParameter when nothing is left.
-
-    Raises:
-        click.BadParameter: A time cannot be read, or is in the future.
-    """
-    first = read_moment(lower, settings, option)
-    last = None if upper is None else read_moment(upper, settings, "--to")
-
-    def cut(ceiling: datetime) -> Interval:
-        end = min(last or ceiling, ceiling)
-        if last and last > ceiling:
-            note = f"note: only up to the watermark, {moment(ceiling)}: what comes "
-            click.echo(f"{note}after it is captured anyway", err=True)
-        if first >= end:
-            name = "--to" if last and last <= ceiling else "the watermark"
-            message = f"{lower} is not before {name} ({moment(end)}), so the range is "
-            raise click.BadParameter(f"{message}empty", param_hint=option)
-        return Interval(first, end)
-
-    return cut

@@ -68,7 +68,7 @@ def check_lookback(settings: Settings, connections: Connections) -> Iterator[Fin
         return
     ledger, feed_id = connections.ledger, feed.feed_id
     alarms = ledger.mapping(str, str, query("alarms"), feed=feed_id)
-    if shifted := alarms.get("stamps.shifted"):  # then a longer lookback is no cure
+    if shifted := alarms.get("stamps.shifted"):  # then a longer lookback does not help
         yield Finding("orders.shifted", "lookback", shifted)
         return
     bounds = {"batches": NEWEST_BATCHES, "orders": NEWEST_ORDERS}

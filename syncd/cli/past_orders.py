@@ -1,4 +1,4 @@
-"""Asking for past orders: the plan, the question, and what is opened then."""
+"""Requests for past orders: the options, the plan, the question, the backfill."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ import click
 from syncd.backfill.plan import Plan, Planner, Purpose, Request
 from syncd.backfill.store import BackfillStore
 from syncd.capture.unreadable import Exclusion, UnreadableOrders
-from syncd.cli.context import changing, print_json
+from syncd.cli.context import changing, print_json, read_moment
 from syncd.cli.option import checked_reason, options_of
 from syncd.cli.output import print_lines
 from syncd.cli.plan import show
@@ -72,6 +72,35 @@ def sending_options(command: C) -> C:
     profile = "The customer's fields as well."
     with_profile = click.option("--with-profile", is_flag=True, help=profile)
     return asking_options(with_profile(resend(reason(command))))
+
+
+def span_of(
+    settings: Settings, lower: str, upper: str | None, option: str
+) -> Callable[[datetime], Interval]:
+    """Read a range as it was given; `option` is the name of its lower end.
+
+    Returns:
+        What cuts it, with a note, where orders are past ones; it raises
+        click.BadParameter when nothing is left.
+
+    Raises:
+        click.BadParameter: A time cannot be read, or is in the future.
+    """
+    first = read_moment(lower, settings, option)
+    last = None if upper is None else read_moment(upper, settings, "--to")
+
+    def cut(ceiling: datetime) -> Interval:
+        end = min(last or ceiling, ceiling)
+        if last and last > ceiling:
+            note = f"note: only up to the watermark, {moment(ceiling)}: what comes "
+            click.echo(f"{note}after it is captured anyway", err=True)
+        if first >= end:
+            name = "--to" if last and last <= ceiling else "the watermark"
+            message = f"{lower} is not before {name} ({moment(end)}), so the range is "
+            raise click.BadParameter(f"{message}empty", param_hint=option)
+        return Interval(first, end)
+
+    return cut
 
 
 def ask(
