@@ -6,11 +6,12 @@ to another one. What is compared here was read elsewhere.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from operator import attrgetter
 
 from syncd.core.known import KnownOrder, ListedOrder, is_another
+from syncd.core.wording import count
 
 NEAR = timedelta(seconds=1)
 """How far the time of an order may lie from its own, after stamps were rounded."""
@@ -223,6 +224,26 @@ def are_newest(known: Sequence[KnownOrder], lost: Sequence[KnownOrder]) -> bool:
     """Return whether the newest orders are lost: no few that were cancelled, or old."""
     newest = sorted(known, key=attrgetter("confirmed_at"))[-LEAST_LOST:]
     return len(newest) >= LEAST_LOST and all(order in lost for order in newest)
+
+
+def shared_number(known: Sequence[KnownOrder], since: datetime) -> str | None:
+    """Name orders with one number, of which one was confirmed after `since`."""
+    by_number: dict[str, list[KnownOrder]] = {}
+    for order in known:
+        if order.orderid is not None:
+            by_number.setdefault(order.orderid, []).append(order)
+    shared = {
+        number: sorted(order.key for order in orders)
+        for number, orders in by_number.items()
+        if len(orders) > 1 and any(order.confirmed_at > since for order in orders)
+    }
+    if not shared:
+        return None
+    number, keys = min(shared.items())
+    which = f"number {number} belongs to the orders {' and '.join(keys[:2])}"
+    others = count(len(shared) - 1, "more number")
+    more = f", and {others} to several" if len(shared) > 1 else ""
+    return f"{which}{more}: Squeezely merges them into one purchase"
 
 
 def _is_same(known: KnownOrder, listed: ListedOrder) -> bool:

@@ -88,6 +88,8 @@ class IdentityJob:
             self._log.emit_folded("keys.changed", "held", reason=compared.held)
         if compared.unlisted is not None:
             self._log.emit_folded("orders.unlisted", "views", reason=compared.unlisted)
+        if compared.shared is not None:
+            self._log.emit_folded("orders.same_number", "", reason=compared.shared)
         known = self._guard.known()
         if known is not None and known.changed_at != self._changed_at:
             if self._changed_at is not None:

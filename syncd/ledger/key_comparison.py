@@ -4,7 +4,7 @@ The guard of identity decides by this whether the keys are those of the ledger.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from syncd.core.identity import (
     NEAR,
@@ -15,6 +15,7 @@ from syncd.core.identity import (
     are_most,
     are_newest,
     compare_keys,
+    shared_number,
 )
 from syncd.core.known import KnownOrder, ListedOrder
 from syncd.ledger.known_identity import IdentityCheck
@@ -24,6 +25,9 @@ from syncd.source.orders import Source
 
 SAMPLE = 200
 """Orders that are compared."""
+
+RECENT = timedelta(days=1)
+"""How long orders with one number are reported."""
 
 NEIGHBOURS = 10_000
 """Orders around their time that are searched for keys of another type."""
@@ -60,9 +64,11 @@ class KeyComparison:
         if are_most(orders, lost) and are_elsewhere(lost, self._at_times(lost)):
             return IdentityCheck(held=_held("the same views list other keys now", lost))
         since = [order for order in orders if order.confirmed_at > accepted_at]
-        if not are_newest(since, lost):
-            return IdentityCheck()
-        return IdentityCheck(unlisted=_unlisted(orders, lost))
+        is_unlisted = are_newest(since, lost)
+        return IdentityCheck(
+            unlisted=_unlisted(orders, lost) if is_unlisted else None,
+            shared=shared_number(orders, datetime.now(UTC) - RECENT),
+        )
 
     def _recent(self) -> list[KnownOrder]:
         """Return the newest orders; without those that cannot be read now."""

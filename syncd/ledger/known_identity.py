@@ -80,6 +80,7 @@ class IdentityCheck:
         accepted: What was changed, although the keys still stand for the same orders.
         compared: Orders that were compared for that.
         unlisted: Which known orders are listed no more; None: not the newest.
+        shared: Which orders have one number; None: none of the last day.
     """
 
     replaced: Sequence[Replacement] = ()
@@ -87,3 +88,9 @@ class IdentityCheck:
     accepted: str | None = None
     compared: int = 0
     unlisted: str | None = None
+    shared: str | None = None
+
+    @property
+    def alarms(self) -> Sequence[str | None]:
+        """What needs attention although capture and delivery go on."""
+        return self.unlisted, self.shared

@@ -31,6 +31,12 @@ SELECT uid AS order_key, 'W-' || id AS orderid, email, 'EUR' AS currency,
   FROM orders;
 GRANT SELECT ON syncd.confirmed_orders, syncd.purchases TO {role};
 """
+BY_STORE = """
+CREATE OR REPLACE VIEW syncd.purchases AS
+SELECT id AS order_key, 'W-' || (id + 1) / 2 AS orderid, email, 'EUR' AS currency,
+       total AS totalvalue, products
+  FROM orders;
+"""
 
 
 def install(shop: Shop, config: Path, capture: str, key: str = "id") -> None:
@@ -179,3 +185,21 @@ def test_row_level_security_that_empties_the_view_is_reported(
     daemon.terminate()
     daemon.wait(30)
     shop.sql(f"REASSIGN OWNED BY {owner} TO CURRENT_USER; DROP ROLE {owner}")
+
+
+def test_orders_with_one_number_are_reported(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Both are sent, and Squeezely has one purchase: that does not count as healthy."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    shop.sql(BY_STORE)
+    run_daemon(config)
+    shop.confirm(2)
+    run_daemon(config)
+    assert delivered(shop) == 2
+    shop.start(config)
+    wait_until(lambda: "orders.same_number" in config.with_suffix(".log").read_text())
+    status = syncd("status", "--config", config)
+    assert status.returncode == 1
+    reason = "number W-1 belongs to the orders 1 and 2: Squeezely merges them"
+    assert reason in " ".join(status.stdout.split())

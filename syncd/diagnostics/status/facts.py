@@ -92,7 +92,7 @@ class FeedStatus:
             without_time=stats.without_time,
             unread=quick.unread,
             refused=quick.refused,
-            alarms=[*quick.alarms, *filter(None, [slow.identity.unlisted])],
+            alarms=[*quick.alarms, *filter(None, slow.identity.alarms)],
             source_fault=slow.source_fault,
             keys_held=slow.identity.held,
             reused=slow.reused,

@@ -17,6 +17,7 @@ from syncd.core.identity import (
     are_newest,
     compare_keys,
     replaced,
+    shared_number,
 )
 from syncd.core.known import FAR, KnownOrder, ListedOrder, is_another
 
@@ -237,3 +238,18 @@ def test_the_newest_orders_are_lost_whatever_comes_first() -> None:
     assert are_newest(known, [k for k in known if k.key != "0"])
     assert not are_newest(known, [k for k in known if k.key != "1"])
     assert not are_newest(known[:2], known)
+
+
+def test_orders_with_one_number_are_named_for_a_day() -> None:
+    """One of them is recent; orders without a receipt have no number."""
+    old, new = order("7", number="A", days=-9), order("17", number="A")
+    rest = [order("2", number="B"), order("3"), order("4")]
+    text = "number A belongs to the orders 17 and 7"
+    merged = ": Squeezely merges them into one purchase"
+    assert shared_number([new, *rest, old], NOW - timedelta(days=1)) == text + merged
+    assert shared_number([new, *rest, old], NOW) is None
+    assert shared_number([old, *rest], old.confirmed_at - timedelta(days=1)) is None
+    several = [new, *rest, old, order("5", number="B"), order("6", number="B")]
+    assert shared_number(several, NOW - timedelta(days=1)) == (
+        f"{text}, and 1 more number to several{merged}"
+    )
