@@ -62,12 +62,10 @@ def init(out: Path, dsn: str | None, owner: str | None) -> None:
         text = filled(text, found.settings if found else {})
     _write(out, text)
     if dsn is None:
-        print_lines(
-            f"wrote {out}: set source.dsn and squeezely.account, then syncd install"
-        )
-        return
-    for line in _result_lines(out, dsn, found):
-        print_lines(line)
+        next_step = "set source.dsn and squeezely.account, then syncd install"
+        print_lines(f"wrote {out}: {next_step}")
+    else:
+        print_lines(*_result_lines(out, dsn, found))
 
 
 _ELSEWHERE = "Name another place with --out."
@@ -113,11 +111,7 @@ def _result_lines(out: Path, dsn: str, found: Recognised | None) -> list[str]:
         views = "FILE"
     else:
         views = found.shop.name
-        lines.append(
-            f"{found.shop.title}: {', '.join(found.settings) or 'nothing'} set"
-        )
-    lines.append(
-        "next: set squeezely.account, then syncd install, "
-        f"syncd views apply {views}, syncd check"
-    )
-    return lines
+        names = ", ".join(found.settings) or "nothing"
+        lines.append(f"{found.shop.title}: {names} set")
+    next_steps = f"then syncd install, syncd views apply {views}, syncd check"
+    return [*lines, f"next: set squeezely.account, {next_steps}"]

@@ -201,7 +201,10 @@ def _next(result: TrialResult, where: str) -> str:
 def print_detection(console: Console, found: Sequence[Recognised], tables: int) -> None:
     """Print what was found, and the next step."""
     for each in found:
-        console.print(Text(_title(each), style="bold"), soft_wrap=True)
+        shop, version = each.shop, f" {each.version}" if each.version else ""
+        tested = f"(syncd's views were tested on {', '.join(shop.tested)})"
+        title = f"{shop.title}{version}, in schema {each.schema} {tested}"
+        console.print(Text(title, style="bold"), soft_wrap=True)
         for line in _lines(each):
             print_line(console, line)
     fitting = next((each for each in found if each.fits), None)
@@ -242,15 +245,6 @@ def detected(found: Recognised) -> dict[str, object]:
         "sent": None if trial is None else trial.survey.sent,
         "untried": found.untried or None,
     }
-
-
-def _title(found: Recognised) -> str:
-    version = f" {found.version}" if found.version else ""
-    tested = ", ".join(found.shop.tested)
-    return (
-        f"{found.shop.title}{version}, in schema {found.schema} "
-        f"(syncd's views were tested on {tested})"
-    )
 
 
 def _lines(found: Recognised) -> Iterator[str]:

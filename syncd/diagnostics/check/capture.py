@@ -41,13 +41,6 @@ class _Rights(NamedTuple):
     may_take: bool
 
 
-class _ReplicaRole(NamedTuple):
-    """Whose sessions fire no ordinary triggers, and where."""
-
-    role: str
-    database: str
-
-
 def check_listening(source: Database, writer: Database, feed: str) -> list[Finding]:
     """Check whether every change of the followed tables is noted, and can be taken."""
     rights = writer.row(_Rights, query("outbox_rights"))
@@ -89,7 +82,7 @@ def check_leftovers(source: Database, feed: str) -> Iterator[Finding]:
 
 
 def _replicas(source: Database) -> Iterator[Finding]:
-    for role, database in source.rows(_ReplicaRole, query("replica_roles")):
+    for role, database in source.pairs(str, str, query("replica_roles")):
         message = f"{role} in {database} has session_replication_role = replica"
         yield Finding("trigger.replica", "triggers", message)
 
@@ -169,9 +162,8 @@ def check_following(settings: Settings, connections: Connections) -> Iterator[Fi
     started_at = feed.started_at if feed else server.now
     progress = SlotPositionStore(connections.ledger, feed.feed_id) if feed else None
     reached = progress.read() if progress else None
-    slot = slots.get(
-        reached, missed_since(reached, started_at, settings.source.lookback)
-    )
+    missed = missed_since(reached, started_at, settings.source.lookback)
+    slot = slots.get(reached, missed)
     stream_of(settings).try_login()
     message = f"{slots.name}: {slot.wal_status}, retains {slot.retained} bytes"
     yield Finding("slot.reserved", "slot", f"{message} of WAL")
@@ -205,14 +197,12 @@ def _slot(server: Server, slot: Slot) -> Iterator[Finding]:
 def _publication(publication: Publication) -> Iterator[Finding]:
     tables = [table for table, _ in publication.tables()]
     for problem in publication.problems():
-        yield Finding(
-            "publication.harmful", "publication", problem.reason, problem.fix_sql
-        )
+        reason, step = problem.reason, problem.fix_sql
+        yield Finding("publication.harmful", "publication", reason, step)
     for table in tables:
         if not table.key:
-            message = (
-                f"{table.title} is published, but syncd does not know its key column"
-            )
+            unknown = "syncd does not know its key column"
+            message = f"{table.title} is published, but {unknown}"
             yield Finding("publication.keyless", "publication", message)
         elif table.is_whole:
             message = f"{table.title}: whole rows are published, not only the key"

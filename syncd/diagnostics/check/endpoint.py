@@ -103,9 +103,8 @@ def _reach(
     first = proxy or endpoint
     what = "the proxy " if proxy else ""
     try:
-        found = socket.getaddrinfo(
-            first.hostname, _port(first), type=socket.SOCK_STREAM
-        )
+        stream = socket.SOCK_STREAM
+        found = socket.getaddrinfo(first.hostname, _port(first), type=stream)
     except (OSError, UnicodeError):
         message = f"{what}{first.hostname} cannot be resolved"
         yield Finding("endpoint.nameless", "endpoint", message)
@@ -156,19 +155,14 @@ def _reached(connection: HTTPConnection, way: str, addresses: int) -> Iterator[F
         return
     message = f"{answered}, {connection.sock.version()}; nothing was sent"
     yield Finding("endpoint.reached", "endpoint", message)
-    ends = _end(connection.sock)
+    expiry = str((connection.sock.getpeercert() or {})["notAfter"])
+    ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(expiry), UTC)
     if ends - datetime.now(UTC) < EXPIRES_SOON:
         message = f"{way}: it expires on {ends:%Y-%m-%d}"
         yield Finding("tls.expiring", "certificate", message)
     else:
         message = f"{way}: trusted, until {ends:%Y-%m-%d}"
         yield Finding("tls.trusted", "certificate", message)
-
-
-def _end(sock: ssl.SSLSocket) -> datetime:
-    certificate = sock.getpeercert() or {}
-    ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
-    return datetime.fromtimestamp(ends, UTC)
 
 
 def _distrusted(error: ssl.SSLCertVerificationError, way: str) -> Finding:

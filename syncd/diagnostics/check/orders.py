@@ -53,6 +53,11 @@ class Sample:
     broken: Mapping[str, str]
     read_seconds: float | None
 
+    def share(self, orders: int) -> str:
+        """Return how many of them that is, and what percentage."""
+        total = len(self.times)
+        return f"{orders} of the last {total} ({100 * orders / total:.0f} %)"
+
 
 def check_orders(settings: Settings, source: Source) -> Iterator[Finding]:
     """Render the newest orders as delivery would, and count what is odd of them."""
@@ -66,12 +71,7 @@ def check_orders(settings: Settings, source: Source) -> Iterator[Finding]:
     survey = Survey(rules_of(settings), sample.now)
     for key, row in sample.rows.items():
         survey.add(key, sample.times[key], row)
-    found = [
-        *_broken(sample),
-        *_rowless(sample),
-        *_multiplied(source, sample),
-        *_invalid(sample, survey),
-    ]
+    found = [*_unreadable(source, sample), *_invalid(sample, survey)]
     yield from found
     yield from _left_out(sample, survey)
     yield from _numbers(sample.rows)
@@ -116,33 +116,24 @@ def _slow(sample: Sample) -> Iterator[Finding]:
         yield Finding("orders.slow", "orders", f"{message}{each:.0f} ms each")
 
 
-def _broken(sample: Sample) -> Iterator[Finding]:
+def _unreadable(source: Source, sample: Sample) -> Iterator[Finding]:
+    """Report orders over which the view fails, and those with no row or several."""
     if sample.broken:
         key, state = next(iter(sample.broken.items()))
-        failing = f"{_share(len(sample.broken), sample)} fail with SQLSTATE {state}"
+        failing = f"{sample.share(len(sample.broken))} fail with SQLSTATE {state}"
         message = f"{failing}, for example {key}"
         yield Finding("orders.unreadable", "orders", message)
-
-
-def _rowless(sample: Sample) -> Iterator[Finding]:
-    absent = [
-        k for k in sample.times if k not in sample.rows and k not in sample.broken
-    ]
-    if absent:
-        message = f"{_share(len(absent), sample)} have no row in purchases"
+    read = {*sample.rows, *sample.broken}
+    if absent := [key for key in sample.times if key not in read]:
+        message = f"{sample.share(len(absent))} have no row in purchases"
         message += f", for example {absent[0]}"
         yield Finding("orders.rowless", "orders", message)
-
-
-def _multiplied(source: Source, sample: Sample) -> Iterator[Finding]:
     if sample.broken:
         return
     statement = composed("repeated_rows", **source.views.names())
     repeated = source.database.mapping(str, int, statement, keys=list(sample.times))
     for key, count in [*repeated.items()][:1]:
-        message = (
-            f"{_share(len(repeated), sample)} have several rows: {key} has {count}"
-        )
+        message = f"{sample.share(len(repeated))} have several rows: {key} has {count}"
         yield Finding("orders.multiplied", "orders", message)
 
 
@@ -152,14 +143,14 @@ def _invalid(sample: Sample, survey: Survey) -> Iterator[Finding]:
     reasons += [("orders.invalid", *entry) for entry in survey.refused.items()]
     keys = list(sample.rows)
     for code, reason, tally in sorted(reasons, key=lambda r: keys.index(r[2].key)):
-        message = f"{_share(tally.orders, sample)}: {reason}, for example {tally.key}"
+        message = f"{sample.share(tally.orders)}: {reason}, for example {tally.key}"
         yield Finding(code, "orders", message, f"syncd preview {tally.key}")
 
 
 def _left_out(sample: Sample, survey: Survey) -> Iterator[Finding]:
     """Report the details that orders would be sent without."""
     for detail, tally in survey.left_out.items():
-        message = f"{_share(tally.orders, sample)} are sent without {detail}"
+        message = f"{sample.share(tally.orders)} are sent without {detail}"
         step = f"`syncd preview {tally.key}`, then mend the column in the view."
         example = f"{message}, for example {tally.key}"
         yield Finding("orders.left_out", "orders", example, step)
@@ -178,7 +169,7 @@ def _future(source: Source, sample: Sample) -> Iterator[Finding]:
     if ahead:
         span: timedelta = sample.times[ahead[0]] - sample.now
         hours = span.total_seconds() / 3600
-        message = f"{_share(len(ahead), sample)} are stamped up to {hours:.1f} h ahead"
+        message = f"{sample.share(len(ahead))} are stamped up to {hours:.1f} h ahead"
         zones = probable_zones(source.database, shift_by(span, len(ahead)))
         message += f", for example {ahead[0]}"
         message += f"; source.time_zone is probably {zones[0]}" if zones else ""
@@ -212,11 +203,6 @@ def _listed(values: Iterable[object], what: str) -> str:
 def _harmless(value: object) -> str:
     """Write a code, but nothing else that a view may give in its place."""
     return value if isinstance(value, str) and _CODE.fullmatch(value) else "no code"
-
-
-def _share(orders: int, sample: Sample) -> str:
-    total = len(sample.times)
-    return f"{orders} of the last {total} ({100 * orders / total:.0f} %)"
 
 
 def check_growth(settings: Settings, connections: Connections) -> Iterator[Finding]:

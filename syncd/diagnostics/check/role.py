@@ -1,8 +1,7 @@
 """What `syncd check` finds about the daemon's role: enough rights, and no more."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from syncd.config.settings import Settings
 from syncd.diagnostics.check.finding import Finding
@@ -22,24 +21,11 @@ def check_needs(database: Database, settings: Settings) -> Iterator[Finding]:
 
 def check_ledger_rights(database: Database) -> Iterator[Finding]:
     """Check whether the role may keep the ledger."""
-    lacking = [f"{right} on {name}" for name, right in named_rights(database)]
-    if lacking:
-        message = (
-            f"may not write the ledger (permission denied): it lacks {listed(lacking)}"
-        )
+    rights = database.pairs(str, str, query("ledger_rights"))
+    if lacking := [f"{right} on {name}" for name, right in rights]:
+        lacks = f"it lacks {listed(lacking)}"
+        message = f"may not write the ledger (permission denied): {lacks}"
         yield Finding("role.missing", "role", message)
-
-
-class LackingRight(NamedTuple):
-    """A table of the ledger, and what the role may not do with it."""
-
-    name: str
-    privilege: str
-
-
-def named_rights(database: Database) -> Sequence[LackingRight]:
-    """List table and right for each that is missing in the ledger."""
-    return database.rows(LackingRight, query("ledger_rights"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +41,6 @@ class _Role:
     schemas: Sequence[str]
     owns_database: bool
 
-    @property
-    def attributes(self) -> Mapping[str, bool]:
-        """By its name, whether the role has an attribute."""
-        return {
-            "BYPASSRLS": self.bypasses_rls,
-            "REPLICATION": self.replicates,
-            "CREATEROLE": self.creates_roles,
-            "CREATEDB": self.creates_databases,
-        }
-
 
 def check_excess(database: Database, settings: Settings) -> Iterator[Finding]:
     """Check for what the role may do and need not: it is what a thief would get."""
@@ -73,9 +49,7 @@ def check_excess(database: Database, settings: Settings) -> Iterator[Finding]:
         yield Finding("role.superuser", "role", "is a superuser")
         return
     found = [
-        *_attributes(role, settings),
-        *_groups(role.groups),
-        *_creation(role.schemas),
+        *_privileges(role, settings),
         *_tables(database, owns_database=role.owns_database),
     ]
     yield from found
@@ -84,25 +58,22 @@ def check_excess(database: Database, settings: Settings) -> Iterator[Finding]:
         yield Finding("role.least", "role", message)
 
 
-def _attributes(role: _Role, settings: Settings) -> Iterator[Finding]:
-    for name, has in role.attributes.items():
-        if has and not (name == "REPLICATION" and settings.source.capture == "wal"):
-            step = f"ALTER ROLE … NO{name};"
-            yield Finding(
-                "role.powerful", "role", f"has {name}, which syncd does not need", step
-            )
-
-
-def _groups(groups: Sequence[str]) -> Iterator[Finding]:
-    for group in groups:
+def _privileges(role: _Role, settings: Settings) -> Iterator[Finding]:
+    excess = {
+        "BYPASSRLS": role.bypasses_rls,
+        "REPLICATION": role.replicates and settings.source.capture != "wal",
+        "CREATEROLE": role.creates_roles,
+        "CREATEDB": role.creates_databases,
+    }
+    for name in (name for name, has in excess.items() if has):
+        message = f"has {name}, which syncd does not need"
+        yield Finding("role.powerful", "role", message, f"ALTER ROLE … NO{name};")
+    for group in role.groups:
         message, step = f"is a member of {group}", f"REVOKE {group} FROM the role;"
         yield Finding("role.powerful", "role", message, step)
-
-
-def _creation(schemas: Sequence[str]) -> Iterator[Finding]:
-    if schemas:
-        message = f"may create objects in schema {listed(schemas)}"
-        step = f"REVOKE CREATE ON SCHEMA {listed(schemas)} FROM PUBLIC, and the role;"
+    if schemas := listed(role.schemas):
+        message = f"may create objects in schema {schemas}"
+        step = f"REVOKE CREATE ON SCHEMA {schemas} FROM PUBLIC, and the role;"
         yield Finding("role.creates", "role", message, step)
 
 

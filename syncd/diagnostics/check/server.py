@@ -106,7 +106,10 @@ def check_server(name: str, database: Database) -> Iterator[Finding]:
         yield Finding("server.reached", name, where)
     yield check_link(f"way to the {name}", peer, is_encrypted=facts.is_encrypted)
     yield from check_clock(name, database)
-    yield _zone(name, facts)
+    message = f"times without a zone are read as {facts.zone}"
+    if facts.own_zone != facts.zone:
+        message += f" (the server's own zone is {facts.own_zone})"
+    yield Finding("zone.shown", f"time zone of the {name}", message)
 
 
 def check_link(subject: str, peer: Peer, *, is_encrypted: bool) -> Finding:
@@ -154,13 +157,6 @@ def skew(database: Callable[[], datetime]) -> timedelta:
     ahead = answer - (asked + uncertainty)
     certain = max(abs(ahead) - uncertainty, timedelta(0))
     return certain if ahead > timedelta(0) else -certain
-
-
-def _zone(name: str, facts: Facts) -> Finding:
-    message = f"times without a zone are read as {facts.zone}"
-    if facts.own_zone != facts.zone:
-        message += f" (the server's own zone is {facts.own_zone})"
-    return Finding("zone.shown", f"time zone of the {name}", message)
 
 
 def check_size(database: Database) -> Iterator[Finding]:

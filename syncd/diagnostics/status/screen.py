@@ -12,7 +12,6 @@ from syncd.core.verdict import Health, Severity
 from syncd.core.wording import count, span
 from syncd.diagnostics.status.facts import FeedStatus
 from syncd.diagnostics.status.rows import PastRange
-from syncd.ledger.stats import FeedStats
 
 _STYLES: Mapping[Severity, str] = {
     Severity.NOTICE: "green",
@@ -111,26 +110,20 @@ def _progress(facts: FeedStatus) -> list[Row]:
     if last_at := quick.delivered.last_at:
         rate += f", the last {_ago(stats.now, last_at)}"
     lag = f"{span(timedelta(seconds=stats.lag_seconds))}, {count(waiting)}"
+    age = span(timedelta(seconds=stats.watermark_age_seconds))
+    lookback = span(facts.settings.source.lookback)
+    watermark = f"{_moment(stats.watermark)}, {age} ago (lookback {lookback})"
     rows = [
         ("lag", lag, "bold"),
         ("delivered", rate, ""),
-        ("watermark", _watermark(facts), ""),
+        ("watermark", watermark, ""),
     ]
     rows += [("held by", holder, "yellow") for holder in quick.holders or ()]
-    return [*rows, _endpoint(stats)]
-
-
-def _endpoint(stats: FeedStats) -> Row:
     state = f"{stats.endpoint} since {_moment(stats.endpoint_since)}"
     if stats.endpoint_reason:
         state += f": {stats.endpoint_reason}"
-    return "endpoint", state, "" if stats.endpoint == "available" else "yellow"
-
-
-def _watermark(facts: FeedStatus) -> str:
-    stats, lookback = facts.quick.stats, facts.settings.source.lookback
-    age = span(timedelta(seconds=stats.watermark_age_seconds))
-    return f"{_moment(stats.watermark)}, {age} ago (lookback {span(lookback)})"
+    style = "" if stats.endpoint == "available" else "yellow"
+    return [*rows, ("endpoint", state, style)]
 
 
 def _orders(facts: FeedStatus) -> list[Row]:
@@ -162,15 +155,11 @@ def _accounts(facts: FeedStatus) -> list[Row]:
     if not accounts:
         return [("reconciled", "none yet", "dim")]
     style = "yellow" if facts.quick.stats.unexplained else ""
-    return [
-        ("reconciled" if n == 0 else "", f"{scope}: {_shortened(sentence)}", style)
-        for n, (scope, sentence) in enumerate(accounts.items())
-    ]
-
-
-def _shortened(sentence: str) -> str:
-    """Leave the range to `--json`."""
-    return sentence.partition(": ")[2] or sentence
+    rows: list[Row] = []
+    for scope, sentence in accounts.items():
+        shown = sentence.partition(": ")[2] or sentence  # the range is in `--json`
+        rows.append(("" if rows else "reconciled", f"{scope}: {shown}", style))
+    return rows
 
 
 def _capture(facts: FeedStatus) -> list[Row]:
