@@ -81,17 +81,16 @@ def uninstall_command(  # noqa: PLR0913  # the command's options
             return
         gone = uninstall(owners, feed, every=all_feeds)
         click.echo(_gone(gone, feed))
-    _clear_state(settings, [feed, *(each.feed for each in gone.gone)])
+    _clear_state(settings, [*dict.fromkeys([feed, *(e.feed for e in gone.gone)])])
 
 
 def _clear_state(settings: Settings, feeds: Sequence[str]) -> None:
     """Remove what this host remembers of the feeds; name what it cannot remove."""
-    found = remove_leftovers(settings, [*dict.fromkeys(feeds)], os.environ)
+    found = remove_leftovers(settings, feeds, os.environ)
     if found is None:
-        names = ", ".join(n for feed in dict.fromkeys(feeds) for n in file_names(feed))
-        click.echo(
-            f"in the daemon's state directory (systemd: /var/lib/syncd) remove: {names}"
-        )
+        place = "in the daemon's state directory (systemd: /var/lib/syncd)"
+        names = ", ".join(name for feed in feeds for name in file_names(feed))
+        click.echo(f"{place} remove: {names}")
         return
     if found.gone:
         click.echo(f"removed: {', '.join(map(str, found.gone))}")

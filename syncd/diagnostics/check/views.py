@@ -115,12 +115,9 @@ def check_rows(source: Source) -> Iterator[Finding]:
     except UnreadableRowError as error:
         keys = RowFinder(source).find(MOST_LEFT_OUT, error.sqlstate)
         source.leave_out(keys)
-        yield Finding(
-            "orders.unreadable",
-            "confirmed_at",
-            f"{len(keys)} orders fail with SQLSTATE {error.sqlstate}, for example "
-            f"{keys[0]}: they are not sent",
-        )
+        failing = f"{len(keys)} orders fail with SQLSTATE {error.sqlstate}"
+        message = f"{failing}, for example {keys[0]}: they are not sent"
+        yield Finding("orders.unreadable", "confirmed_at", message)
 
 
 def check_plans(source: Source) -> Iterator[Finding]:
