@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from syncd.capture.keys import KeyTable, are_alike, order_key_type
+from syncd.capture.keys import KeyTable, are_alike, key_table, order_key_type
 from syncd.core.errors import ConfigError, SyncdError
 from syncd.core.target import Target
 from syncd.postgres.database import Database
@@ -63,9 +63,9 @@ class _TakenBackError(Exception):
 
 
 def refuse_other_keys(
-    database: Database, names: Grantees, target: Target, table: KeyTable
+    database: Database, names: Grantees, target: Target, oid: int
 ) -> None:
-    """Refuse a column whose values are not the keys of the views.
+    """Refuse a column that is not of the type of the views' keys, or has other values.
 
     What cannot be read in time is not compared: `syncd check` reads the views.
 
@@ -73,11 +73,13 @@ def refuse_other_keys(
         database: In the open transaction.
         names: The views, and the role that reads them.
         target: Table and column as they were named.
-        table: The same in the catalogue.
+        oid: The table's.
 
     Raises:
         ConfigError: They are others; with an example.
+        SchemaMismatchError: A view is missing.
     """
+    table = key_table(database, target, oid, names.confirmed)
     fault: str | None = None
     with suppress(_TakenBackError, SyncdError), database.transaction():
         fault = _Columns(database, names, table).fault(target.key)

@@ -1,4 +1,7 @@
-"""The SQL that an installation may run, from `sql/`, with an operator's names in it."""
+"""The SQL that an installation may run, from `sql/`, and the transactions for it.
+
+The invariant: in these no foreign function or operator is reached by its name.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -111,10 +114,7 @@ def rights(title: str) -> Iterator[tuple[str, str]]:
 
 
 def _text(title: str) -> str:
-    file = shared("sql")
-    for part in title.split("/"):
-        file /= part
-    return file.read_text(encoding="utf-8")
+    return shared("sql").joinpath(*title.split("/")).read_text(encoding="utf-8")
 
 
 @contextmanager

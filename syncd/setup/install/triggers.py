@@ -12,7 +12,6 @@ from zlib import crc32
 
 from psycopg import sql
 
-from syncd.capture.keys import key_table
 from syncd.capture.listen.outbox import channel_of, short_name
 from syncd.core.errors import ConfigError, PermissionDeniedError
 from syncd.core.target import EXAMPLE, Target
@@ -23,11 +22,7 @@ from syncd.setup.install.keys import refuse_other_keys
 from syncd.setup.install.scripts import SqlScript, find_table, script
 from syncd.source.views import Views
 
-_UNFIT = {
-    "v": "is a view",
-    "m": "is a materialized view",
-    "f": "is a foreign table",
-}
+_UNFIT = {"v": "is a view", "m": "is a materialized view", "f": "is a foreign table"}
 _GRANTS = "capture/outbox_grants.sql"
 _BODY = re.compile(r"\$listen\$(.*)\$listen\$", re.DOTALL)
 _ON_INSERT, _ON_UPDATE = 4, 16
@@ -102,10 +97,7 @@ class Triggers:
                     "Name each table once, a partitioned one as a whole.",
                 )
             seen |= places_named
-            table = key_table(
-                self._database, target, places[0].oid, self._views.confirmed
-            )
-            refuse_other_keys(self._database, names, target, table)
+            refuse_other_keys(self._database, names, target, places[0].oid)
             functions += self._function(target.key, places[0])
             attached += self._attached(target.key, places)
         sweep = [script("capture/listen_sweep.sql")] if functions else []

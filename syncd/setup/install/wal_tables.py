@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import msgspec
 from psycopg import sql
 
-from syncd.capture.keys import key_table
 from syncd.capture.wal.publication import Publication, Table
 from syncd.core.errors import ConfigError
 from syncd.core.target import Target
@@ -81,8 +80,7 @@ def _choose(
     tables = [table for table, _ in chosen]
     _refuse_twice(tables)
     for target, table in zip(wanted, tables, strict=True):
-        found = key_table(source, target, table.oid, names.confirmed)
-        refuse_other_keys(source, names, target, found)
+        refuse_other_keys(source, names, target, table.oid)
     return tables, [
         f"{table.title}: whole rows are published, {why}"
         for table, why in chosen

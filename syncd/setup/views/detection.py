@@ -78,6 +78,14 @@ class Recognised:
         return sorted({str(event.get(name, NONE)) for event in events})
 
 
+class _KnownColumn(NamedTuple):
+    """A column with its table's name, and whether the table may be read."""
+
+    schema: str
+    column: str
+    is_readable: bool
+
+
 class Detection:
     """Detects the shop systems of one database.
 
@@ -154,35 +162,23 @@ class Detection:
         return Trial(self._database, settings).run(file, TRIED_ORDERS)
 
 
-class _KnownColumn(NamedTuple):
-    """A column with its table's name, and whether the table may be read."""
-
-    schema: str
-    column: str
-    is_readable: bool
-
-
 def _recognised(schema: str, columns: Mapping[str, bool]) -> Iterator[Recognised]:
     for shop in shops().values():
-        if not {*shop.marks} <= columns.keys():
-            continue
-        read = [
-            f"{table}.{one}" for table, some in shop.columns.items() for one in some
-        ]
-        yield Recognised(
-            shop,
-            schema,
-            next(
-                (f"{s.version} or later" for s in shop.since if s.column in columns), ""
-            ),
-            [column for column in read if column not in columns],
-            all(columns.get(column, True) for column in read),
-        )
+        if {*shop.marks} <= columns.keys():
+            since = [each for each in shop.since if each.column in columns]
+            yield Recognised(
+                shop,
+                schema,
+                f"{since[0].version} or later" if since else "",
+                [column for column in _read(shop) if column not in columns],
+                all(columns.get(column, True) for column in _read(shop)),
+            )
 
 
-def _known(shop: Shop) -> Iterator[str]:
-    """Yield every column that a shop's facts name."""
-    yield from shop.marks
-    yield from (since.column for since in shop.since)
-    for table, columns in shop.columns.items():
-        yield from (f"{table}.{column}" for column in columns)
+def _known(shop: Shop) -> list[str]:
+    """List every column that a shop's facts name."""
+    return [*shop.marks, *(since.column for since in shop.since), *_read(shop)]
+
+
+def _read(shop: Shop) -> list[str]:
+    return [f"{table}.{one}" for table, some in shop.columns.items() for one in some]

@@ -21,7 +21,7 @@ from syncd.setup.views.draft.moments import moment_choice, moments
 from syncd.setup.views.draft.orders import Orders
 from syncd.setup.views.draft.references import with_guesses
 from syncd.setup.views.draft.samples import Samples
-from syncd.setup.views.draft.schema import Catalogue, Kind, Table, one_line
+from syncd.setup.views.draft.schema import Catalogue, Kind, Table
 from syncd.setup.views.draft.sources import reach
 from syncd.setup.views.draft.tables import key_choice, orders_tables, table_choice
 from syncd.setup.views.draft.times import Moment
@@ -172,10 +172,10 @@ def _summary(
     if not rows:
         yield "There were no orders to look at: all is by names, and unproved."
     if samples.failed:
-        names = ", ".join(one_line(str(n)) for n in sorted(samples.failed)[:5])
+        names = ", ".join(n.title for n in sorted(samples.failed)[:5])
         yield f"GAP: no rows of {names}: they could not be read, or not in time."
     if catalogue.unreadable:
-        names = ", ".join(one_line(str(n)) for n in catalogue.unreadable[:5])
+        names = ", ".join(n.title for n in catalogue.unreadable[:5])
         yield f"GAP: your role may not read {names}."
     if moment and moment.time.type.endswith("without time zone"):
         yield "Set source.time_zone: the times are written without one."

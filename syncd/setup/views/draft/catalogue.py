@@ -38,19 +38,13 @@ LONGEST = 4000
 
 _CATEGORIES = {"S": Kind.TEXT, "B": Kind.BOOLEAN, "E": Kind.ENUM}
 _TYPES = {
-    "int2": Kind.INTEGER,
-    "int4": Kind.INTEGER,
-    "int8": Kind.INTEGER,
-    "numeric": Kind.NUMBER,
-    "float4": Kind.NUMBER,
-    "float8": Kind.NUMBER,
+    **dict.fromkeys(("int2", "int4", "int8"), Kind.INTEGER),
+    **dict.fromkeys(("numeric", "float4", "float8"), Kind.NUMBER),
+    **dict.fromkeys(("timestamp", "timestamptz"), Kind.TIME),
+    **dict.fromkeys(("json", "jsonb"), Kind.JSON),
     "money": Kind.MONEY,
     "date": Kind.DATE,
-    "timestamp": Kind.TIME,
-    "timestamptz": Kind.TIME,
     "uuid": Kind.UUID,
-    "json": Kind.JSON,
-    "jsonb": Kind.JSON,
 }
 _TOPICS = word_set(
     """order sale purchase line customer user contact address currency product
@@ -126,7 +120,9 @@ def read_catalogue(database: Database) -> Catalogue:
     found = database.rows(_Relation, query("draft_tables"))
     chosen = sorted((r for r in found if r.is_readable), key=_promise)[:MOST_TABLES]
     names = {relation.oid: relation.name for relation in chosen}
-    columns = _columns(database, list(names))
+    columns: dict[int, list[Column]] = defaultdict(list)
+    for each in database.rows(_Column, query("draft_columns"), tables=list(names)):
+        columns[each.oid].append(each.column)
     keys, references = _keys(database, names)
     tables = [
         Table(
@@ -154,13 +150,6 @@ def _promise(relation: _Relation) -> tuple[bool, bool, float, Name]:
     length = len(words(relation.name.name))
     is_order = bool(concepts & {"order", "sale", "purchase"})
     return not is_order, not concepts, length - min(relation.rows, 1), relation.name
-
-
-def _columns(database: Database, tables: Sequence[int]) -> dict[int, list[Column]]:
-    columns: dict[int, list[Column]] = defaultdict(list)
-    for each in database.rows(_Column, query("draft_columns"), tables=tables):
-        columns[each.oid].append(each.column)
-    return columns
 
 
 def _keys(

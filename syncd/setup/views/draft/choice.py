@@ -9,6 +9,9 @@ from syncd.setup.views.draft.fields import HUNDREDTHS, Field, agree
 from syncd.setup.views.draft.roles import Role
 from syncd.setup.views.draft.sources import Source
 
+NOT_EMPTY = "nullif({}, '')"
+IN_CAPITALS = "upper({})"
+
 _ENOUGH = 4.0
 _GOOD = 6.5
 _CLEAR = 8.0
@@ -160,8 +163,16 @@ class Candidates:
             (self.best,),
         )
 
-    def as_text(self, column: str, form: str = "nullif({}, '')") -> Choice:
-        """Choose the best as it stands, by default with NULL for empty text."""
+    def as_text(self, column: str, gap: str, form: str = NOT_EMPTY) -> Choice:
+        """Choose the best as it stands, by default with NULL for empty text.
+
+        Args:
+            column: Of the view.
+            gap: Why none is chosen, if none is worth a proposal.
+            form: How the SQL uses it.
+        """
+        if not self.is_enough:
+            return self.gap(column, gap)
         return self.choice(column, form.format(self.best.text))
 
     def gap(self, column: str, why: str) -> Choice:

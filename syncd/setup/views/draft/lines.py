@@ -183,7 +183,9 @@ class Lines:
             self._rates,
         )
         price = prices.choose(self._find("price", self._near))
-        return [self._product(), self._title(), _quantity(quantity), price]
+        title = self._find("title", self._sold)
+        name = title.as_text("products.name", "no column names it")
+        return [self._product(), name, _quantity(quantity), price]
 
     @property
     def _near(self) -> list[Source]:
@@ -231,12 +233,6 @@ class Lines:
             both.others(*chosen),
             tuple(chosen),
         )
-
-    def _title(self) -> Choice:
-        found = self._find("title", self._sold)
-        if not found.is_enough:
-            return found.gap("products.name", "no column names it")
-        return found.as_text("products.name")
 
 
 def _quantity(found: Candidates) -> Choice:

@@ -4,7 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from syncd.setup.views.draft.choice import Candidate, Candidates, Certainty, Choice
+from syncd.setup.views.draft.choice import (
+    IN_CAPITALS,
+    NOT_EMPTY,
+    Candidate,
+    Candidates,
+    Certainty,
+    Choice,
+)
 from syncd.setup.views.draft.fields import HUNDREDTHS, Field, fields
 from syncd.setup.views.draft.roles import PROFILE, ROLES
 from syncd.setup.views.draft.samples import number
@@ -122,18 +129,12 @@ class Orders:
         )
 
     def _currency(self) -> Choice:
-        found = self._find("currency")
-        if not found.is_enough:
-            why = "no column holds it; NULL means the account's own"
-            return found.gap("currency", why)
-        return found.as_text("currency", "upper({})")
+        why = "no column holds it; NULL means the account's own"
+        return self._find("currency").as_text("currency", why, IN_CAPITALS)
 
     def _language(self) -> Choice:
-        found = self._find("language")
-        if not found.is_enough:
-            why = "no column holds it; a shop of one: a constant, 'nl'"
-            return found.gap("language", why)
-        return found.as_text("language")
+        why = "no column holds it; a shop of one: a constant, 'nl'"
+        return self._find("language").as_text("language", why)
 
     def _profile(self) -> Iterator[Choice]:
         """Choose names, phone and address, all of them of one source.
@@ -155,12 +156,9 @@ class Orders:
             found.ranked.sort(
                 key=lambda c: (-c.score, "shipping" in c.field.meaning.concepts)
             )
-            if not found.is_enough:
-                continue
-            if name == "country" and found.best.facts.length == _ISO:
-                yield found.as_text(name, "upper({})")
-            else:
-                yield found.as_text(name)
+            if found.is_enough:
+                is_code = name == "country" and found.best.facts.length == _ISO
+                yield found.as_text(name, "", IN_CAPITALS if is_code else NOT_EMPTY)
 
     @cached_property
     def total(self) -> Choice:

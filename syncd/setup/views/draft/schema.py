@@ -83,6 +83,11 @@ class Name:
         """Return it as SQL writes it."""
         return f"{quoted(self.schema)}.{quoted(self.name)}"
 
+    @property
+    def title(self) -> str:
+        """It on one line, for a comment."""
+        return one_line(str(self))
+
 
 @dataclass(frozen=True, slots=True)
 class Table:

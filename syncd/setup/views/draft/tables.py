@@ -14,12 +14,10 @@ from syncd.setup.views.draft.schema import (
     Kind,
     Reference,
     Table,
-    one_line,
 )
 from syncd.setup.views.draft.sources import key_and_value
 from syncd.setup.views.draft.words import meaning_of, word_set, words
 
-_NEUTRAL = frozenset({"sale", "shop", "header", "customer", "user", "product_only"})
 _NOT_ORDERS = word_set(
     """cart line status history payment address refund shipping tax discount meta
     edit supplier archive draft test version reserved price product variant
@@ -33,6 +31,7 @@ _NOT_LINES = word_set(
     group currency confirmed subtotal total deleted base"""
 )
 _OTHER_WORDS = word_set("log queue gift message export surcharge modification")
+_PEOPLE = frozenset({"customer", "user", "contact"})
 _PLAUSIBLE = 4.0
 _HALF = 0.5
 _LEAST = 3.5
@@ -54,7 +53,7 @@ class Found:
     reference: Reference | None = None
 
 
-def best_named(name: str, table: Table) -> float:
+def _best_named(name: str, table: Table) -> float:
     """Return how well the best named column of a table fits a role (0 to 10)."""
     role, about = ROLES[name], table.meaning.concepts
     columns = table.of_kind(*role.kinds)
@@ -90,11 +89,13 @@ def _own_score(table: Table) -> float:
     if _OTHER_WORDS & set(words(table.name.name)):
         score -= 4
     score -= 3 * ("archive" in meaning_of(table.name.schema).concepts)
-    score += 0.25 * best_named("totalvalue", table)
-    score += 0.12 * best_named("orderid", table)
-    score += 0.12 * best_named("currency", table)
-    score += 0.15 * best_named("email", table)
-    score += 1.2 * _refers_to(table, "customer", "user", "contact")
+    score += 0.25 * _best_named("totalvalue", table)
+    score += 0.12 * _best_named("orderid", table)
+    score += 0.12 * _best_named("currency", table)
+    score += 0.15 * _best_named("email", table)
+    score += 1.2 * any(
+        meaning_of(r.column).concepts & _PEOPLE for r in table.references
+    )
     score += 0.5 * bool(table.of_kind(Kind.TIME, Kind.DATE))
     score += 0.5 * any("status" in c.meaning.concepts for c in table.columns)
     score -= 3 * (not table.key and not table.is_view)
@@ -119,10 +120,6 @@ def _name_score(concepts: frozenset[str]) -> float:
     if concepts & {"billing", "placed"}:  # invoices, where nothing is called an order
         return 1.5 - 4.0 * against
     return 0.2 - 3.0 * against
-
-
-def _refers_to(table: Table, *topics: str) -> bool:
-    return any(meaning_of(r.column).concepts & set(topics) for r in table.references)
 
 
 def lines_tables(catalogue: Catalogue, orders: Table) -> list[Found]:
@@ -151,21 +148,16 @@ def _line_score(
     score -= 3.5 * len((named - own) & _NOT_LINES)
     score -= 2.0 * bool(_OTHER_WORDS & set(words(table.name.name)))
     score -= 3.0 * bool(column & {"parent", "refund", "old", "new", "cart"})
-    targets = [
-        other
-        for other in (catalogue.get(r.table) for r in table.references)
-        if other is not None and other.name not in {orders.name, table.name}
-    ]
-    quantity, price = best_named("quantity", table), best_named("price", table)
-    product = max(best_named("sku", table), best_named("product_id", table))
+    quantity, price = _best_named("quantity", table), _best_named("price", table)
+    product = max(_best_named("sku", table), _best_named("product_id", table))
     if any(key_and_value(child) for child, _ in catalogue.children(table)):
-        quantity, price, product = (
-            max(best, 6.0) for best in (quantity, price, product)
-        )
-    behind = [t for t in targets if "line" in t.meaning.concepts]
-    product = max([product, *(best_named("sku", t) for t in behind)])
+        quantity, price, product = (max(v, 6.0) for v in (quantity, price, product))
+    for other in (catalogue.get(each.table) for each in table.references):
+        is_behind = other and other.name not in {orders.name, table.name}
+        if other and is_behind and "line" in other.meaning.concepts:
+            product = max(product, _best_named("sku", other))
     score += 0.3 * quantity + 0.25 * price + 0.3 * product
-    score += 0.1 * best_named("title", table)
+    score += 0.1 * _best_named("title", table)
     score += 0.5 * reference.is_declared
     return score - 2.5 * (not product) - 1.5 * (not quantity) + _size(table) * _HALF
 
@@ -174,25 +166,22 @@ def table_choice(
     name: str, found: Sequence[Found], more_doubts: Sequence[str] = ()
 ) -> Choice:
     """Choose the first of some tables."""
-    best = found[0]
-    near = [f for f in found[1:4] if f.score > best.score - _NEAR]
-    where = one_line(str(best.table.name))
-    is_clear = not near or near[0].score < best.score - _CLEAR
-    doubts = [] if is_clear else [f"{one_line(str(near[0].table.name))} is as likely"]
-    namesakes = [f for f in found[1:] if f.table.name.name == best.table.name.name]
-    doubts += [
-        f"{one_line(str(f.table.name))} has the same name" for f in namesakes[:1]
-    ]
-    if best.table.rows == 0:
-        doubts.append("it is empty")
+    best, *rest = found
+    table = best.table.name
+    near = [f for f in rest[:3] if f.score > best.score - _NEAR]
+    likely = [f.table.name for f in near[:1] if f.score >= best.score - _CLEAR]
+    namesakes = [f.table.name for f in rest if f.table.name.name == table.name]
+    doubts = [f"{each.title} is as likely" for each in likely]
+    doubts += [f"{each.title} has the same name" for each in namesakes[:1]]
+    doubts += ["it is empty"] if best.table.rows == 0 else []
     doubts += more_doubts
     return Choice(
         name,
         Certainty.LIKELY if doubts else Certainty.SURE,
-        str(best.table.name),
-        f"{where}, by its name, its columns and what refers to it",
+        str(table),
+        f"{table.title}, by its name, its columns and what refers to it",
         tuple(doubts),
-        tuple(one_line(str(f.table.name)) for f in near),
+        tuple(f.table.name.title for f in near),
     )
 
 

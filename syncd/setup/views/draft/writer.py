@@ -169,7 +169,7 @@ def _indexes(plan: Plan) -> Iterable[dict[str, str]]:
     moment = plan.moment
     if moment is None or moment.table.is_view:
         return
-    table = one_line(str(moment.table.name))
+    table = moment.table.name.title
     if moment.per_second is not None or not moment.time.is_indexed:
         name = "_".join(words(f"syncd {moment.table.name.name} {moment.time.name}"))
         where = " AND ".join(each.replace("{alias}.", "") for each in moment.where)
