@@ -1,4 +1,4 @@
-"""Taking a feed out of databases; what belongs to other feeds stays."""
+"""Taking a feed out of databases and off this host; what other feeds have stays."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +25,9 @@ from syncd.setup.install.scripts import (
     script,
 )
 from syncd.source.connections import Connections
+
+_SUFFIXES = (".json", SERVED_SUFFIX, FAILED_SUFFIX)
+_UNFINISHED = ".[0-9]*.[0-9]*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +157,6 @@ def _known(ledger: Database, source: Database) -> list[KnownFeed]:
     for name in source.values(str, query("listening_feeds")):
         feeds.setdefault(name, KnownFeed(name, 0, None))
     return list(feeds.values())
-
-
-_SUFFIXES = (".json", SERVED_SUFFIX, FAILED_SUFFIX)
-_UNFINISHED = ".[0-9]*.[0-9]*"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from syncd.postgres.database import Database
-from syncd.setup.views.draft.catalogue import DatabaseSamples, read_catalogue, reading
+from syncd.postgres.statements import query
+from syncd.setup.views.draft.catalogue import DatabaseSamples, read_catalogue
 from syncd.setup.views.draft.choice import Certainty, Choice
 from syncd.setup.views.draft.conditions import standing
 from syncd.setup.views.draft.lines import COUNTED, Lines, find_lines
@@ -28,6 +29,8 @@ from syncd.setup.views.draft.times import Moment
 from syncd.setup.views.draft.writer import Plan, write
 
 _ORDERS = 120
+_SECONDS = 5  # for each statement
+_SHOWN = ("column", "certainty", "expression", "why", "doubts", "others")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +60,8 @@ class Draft:
         return {
             "sql": self.sql,
             "choices": [
-                {
-                    "column": c.column,
-                    "certainty": c.certainty.value,
-                    "expression": c.expression,
-                    "why": c.why,
-                    "doubts": list(c.doubts),
-                    "others": list(c.others),
-                }
-                for c in self.choices
+                {name: getattr(choice, name) for name in _SHOWN}
+                for choice in self.choices
             ],
         }
 
@@ -76,7 +72,8 @@ def draft(database: Database) -> Draft | None:
     Raises:
         SyncdError: The database cannot be read.
     """
-    with reading(database):
+    with database.transaction():
+        database.run(query("begin_draft"), limit=f"{_SECONDS}s")
         return compose(read_catalogue(database), DatabaseSamples(database))
 
 

@@ -1,13 +1,12 @@
-"""Reads the catalogue and samples of a database, in one transaction that only reads.
+"""Reads the catalogue and samples of a database, in the open transaction.
 
 It is lazy and bounded: names of all tables, columns of those whose names promise most,
-rows of those that matter, each statement for a few seconds.
+rows of those that matter.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -25,7 +24,6 @@ from syncd.setup.views.draft.schema import (
 )
 from syncd.setup.views.draft.words import meaning_with_comment, word_set, words
 
-STATEMENT_SECONDS = 5
 MOST_TABLES = 1500
 """Tables whose columns are read; the least promising ones are left out."""
 
@@ -105,14 +103,6 @@ class _Key:
     columns: Sequence[str]
     referred: int
     referred_columns: Sequence[str]
-
-
-@contextmanager
-def reading(database: Database) -> Iterator[None]:
-    """Read only, in one transaction, each statement for a few seconds."""
-    with database.transaction():
-        database.run(query("begin_draft"), limit=f"{STATEMENT_SECONDS}s")
-        yield
 
 
 def read_catalogue(database: Database) -> Catalogue:

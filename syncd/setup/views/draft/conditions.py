@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from syncd.core.sql_text import quoted
 from syncd.setup.views.draft.roles import ROLES
@@ -76,7 +77,7 @@ def standing(catalogue: Catalogue, samples: Samples, orders: Table) -> Standing:
     """Find which rows are orders: not deleted, and no quotes, refunds or purchases."""
     where, doubts = list(gone(orders)), []
     for column in orders.of_kind(Kind.TEXT, Kind.ENUM, Kind.INTEGER):
-        if not is_kind(column):
+        if not _is_kind(column):
             continue
         kinds = named_values(catalogue, samples, orders, column)
         others = _no_orders(kinds.names)
@@ -89,7 +90,7 @@ def standing(catalogue: Catalogue, samples: Samples, orders: Table) -> Standing:
     return Standing(tuple(where), tuple(doubts))
 
 
-def is_kind(column: Column, more: frozenset[str] = frozenset()) -> bool:
+def _is_kind(column: Column, more: frozenset[str] = frozenset()) -> bool:
     """Return whether a column says what a row is, and not how it came to be."""
     concepts = column.meaning.concepts
     is_how = bool(set(words(column.name)) & _HOW)
@@ -109,34 +110,126 @@ def _no_orders(names: Sequence[str]) -> list[str]:
     return sorted(never | papers)
 
 
-def of_lines(
-    table: Table, samples: Samples, rows: Sequence[Row], reference: str
-) -> Iterator[tuple[str, str]]:
-    """Write which rows are lines of what was bought, each with its reason."""
-    for condition in gone(table):
-        yield condition, "no row that was deleted"
-    yield from _charges(table, rows)
-    yield from _headings(table, rows)
-    for column in _parents(table, rows, reference):
-        if _are_parts(table, column.name, rows):
-            yield f"{column.aliased} IS NULL", "no part of another line"
-    for column in table.of_kind(Kind.TEXT, Kind.ENUM):
-        if not is_kind(column, _GOODS):
-            continue
-        values = column.labels or samples.values(table, column.name)
-        others = [value for value in values if _is_charge(value)]
-        if others and len(others) < len(values):
-            texts = ", ".join(map(literal, others))
-            condition = f"({column.aliased} IN ({texts})) IS NOT TRUE"
-            yield condition, "goods only, no shipping or discount"
+@dataclass(frozen=True)
+class LineConditions:
+    """Finds which rows of a table are lines of what was bought.
 
+    Attributes:
+        rows: Sampled lines.
+        reference: Column that names the order.
+    """
 
-def counted_twice(table: Table, rows: Sequence[Row], reference: str) -> Iterator[str]:
-    """List what may count goods twice: lines with parts, both with prices."""
-    for column in _parents(table, rows, reference):
-        if _parts_of(rows, column.name) and not _are_parts(table, column.name, rows):
-            name = quoted(column.name)
-            yield f"lines that have {name} have a price, as the line that it names"
+    table: Table
+    samples: Samples
+    rows: Sequence[Row]
+    reference: str
+
+    def conditions(self) -> Iterator[tuple[str, str]]:
+        """Write the conditions, each with its reason."""
+        for condition in gone(self.table):
+            yield condition, "no row that was deleted"
+        yield from self._no_charges()
+        yield from self._no_headings()
+        for column in self._parents:
+            if self._are_parts(column.name):
+                yield f"{column.aliased} IS NULL", "no part of another line"
+        for column in self.table.of_kind(Kind.TEXT, Kind.ENUM):
+            if not _is_kind(column, _GOODS):
+                continue
+            values = column.labels or self.samples.values(self.table, column.name)
+            others = [value for value in values if _is_charge(value)]
+            if others and len(others) < len(values):
+                texts = ", ".join(map(literal, others))
+                condition = f"({column.aliased} IN ({texts})) IS NOT TRUE"
+                yield condition, "goods only, no shipping or discount"
+
+    def doubts(self) -> Iterator[str]:
+        """List what may count goods twice: lines with parts, both with prices."""
+        for column in self._parents:
+            if self._parts(column.name) and not self._are_parts(column.name):
+                name = quoted(column.name)
+                yield f"lines that have {name} have a price, as the line that it names"
+
+    def _no_charges(self) -> Iterator[tuple[str, str]]:
+        """Write that a line is no charge, where a flag shows it: is_delivery."""
+        for column in self.table.of_kind(Kind.BOOLEAN):
+            parts = set(words(column.name))
+            if "is" not in parts or not parts & _CHARGES or parts - _CHARGES - _LINE:
+                continue
+            flagged = [row for row in self.rows if row.get(column.name) == "true"]
+            if len(flagged) * 2 <= len(self.rows):
+                condition = f"{column.aliased} IS NOT TRUE"
+                yield condition, "goods only, no shipping or deposit"
+
+    def _no_headings(self) -> Iterator[tuple[str, str]]:
+        """Write that a line has a quantity, where some are headings and notes."""
+        counts = self.table.of_kind(Kind.INTEGER, Kind.NUMBER)
+        best = max(counts, key=_as_quantity, default=None)
+        if best is None or _as_quantity(best) < _NAMED:
+            return
+        empty = [row for row in self.rows if number(row.get(best.name)) == 0]
+        if empty and len(empty) * 2 <= len(self.rows):
+            condition = f"{best.aliased} IS DISTINCT FROM 0"
+            yield condition, "no heading or note: these have no quantity"
+
+    @cached_property
+    def _parents(self) -> list[Column]:
+        """The columns that name another line, of which a line may be a part."""
+        return list(filter(self._is_parent, self.table.columns))
+
+    def _is_parent(self, column: Column) -> bool:
+        concepts = column.meaning.concepts
+        if column.name == self.reference or concepts & {"old", "new", "refund", "edit"}:
+            return False
+        for each in self.table.references:
+            if each.column == column.name and each.is_declared:
+                return each.table == self.table.name
+        if "parent" in concepts and (
+            "line" in concepts or concepts == {"parent", "id"}
+        ):
+            return True
+        return "id" in concepts and self._names_lines(column.name)
+
+    def _names_lines(self, column: str) -> bool:
+        """Return whether the values of a column are keys of lines of the same order."""
+        key = self.table.key
+        if len(key) != 1 or column in key:
+            return False
+        places = {(row.get(key[0]), row.get(self.reference)) for row in self.rows}
+        some = self._parts(column)
+        named = [1 for r in some if (r.get(column), r.get(self.reference)) in places]
+        is_rule = len(named) >= _MOST * len(some)
+        return bool(some) and len(some) < len(self.rows) and is_rule
+
+    def _are_parts(self, parent: str) -> bool:
+        """Return whether lines that have a parent are parts of it: it has their price."""
+        prices = [
+            column.name
+            for column in self.table.of_kind(Kind.NUMBER, Kind.INTEGER, Kind.MONEY)
+            if "price" in column.meaning.concepts
+        ]
+        children = self._parts(parent)
+        priced = [
+            r for r in children if any((number(r.get(p)) or 0) > 0 for p in prices)
+        ]
+        if len(priced) * 2 < len(children) or not children:
+            return True
+        return any(self._adds_up(parent, price) for price in prices)
+
+    def _parts(self, parent: str) -> list[Row]:
+        return [row for row in self.rows if row.get(parent) not in {None, "", "0"}]
+
+    def _adds_up(self, parent: str, price: str) -> bool:
+        """Return whether the price of a line with parts is the sum of theirs."""
+        if len(self.table.key) != 1:
+            return False
+        own = {row.get(self.table.key[0]): number(row.get(price)) for row in self.rows}
+        sums: dict[str | None, float] = defaultdict(float)
+        for row in self._parts(parent):
+            sums[row.get(parent)] += number(row.get(price)) or 0.0
+        known = [(whole, sums[key]) for key in sums if (whole := own.get(key))]
+        agreeing = [1 for whole, parts in known if abs(whole - parts) <= _CLOSE]
+        return bool(known) and len(agreeing) >= _MOST * len(known)
 
 
 def _is_charge(kind: str) -> bool:
@@ -145,93 +238,5 @@ def _is_charge(kind: str) -> bool:
     return is_plain(kind) and is_charge
 
 
-def _charges(table: Table, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
-    """Write that a line is no charge, where a flag shows it: is_delivery."""
-    for column in table.of_kind(Kind.BOOLEAN):
-        parts = set(words(column.name))
-        if "is" not in parts or not parts & _CHARGES or parts - _CHARGES - _LINE:
-            continue
-        flagged = [row for row in rows if row.get(column.name) == "true"]
-        if len(flagged) * 2 <= len(rows):
-            yield f"{column.aliased} IS NOT TRUE", "goods only, no shipping or deposit"
-
-
-def _headings(table: Table, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
-    """Write that a line has a quantity, where some are headings and notes."""
-    counts = table.of_kind(Kind.INTEGER, Kind.NUMBER)
-    best = max(counts, key=_as_quantity, default=None)
-    if best is None or _as_quantity(best) < _NAMED:
-        return
-    empty = [row for row in rows if number(row.get(best.name)) == 0]
-    if empty and len(empty) * 2 <= len(rows):
-        condition = f"{best.aliased} IS DISTINCT FROM 0"
-        yield condition, "no heading or note: these have no quantity"
-
-
 def _as_quantity(column: Column) -> float:
     return ROLES["quantity"].named(column.meaning, frozenset())
-
-
-def _parents(table: Table, rows: Sequence[Row], reference: str) -> list[Column]:
-    """List the columns that name another line, of which a line may be a part."""
-    return [c for c in table.columns if _is_parent(table, c, rows, reference)]
-
-
-def _is_parent(
-    table: Table, column: Column, rows: Sequence[Row], reference: str
-) -> bool:
-    concepts = column.meaning.concepts
-    if column.name == reference or concepts & {"old", "new", "refund", "edit"}:
-        return False
-    for each in table.references:
-        if each.column == column.name and each.is_declared:
-            return each.table == table.name
-    if "parent" in concepts and ("line" in concepts or concepts == {"parent", "id"}):
-        return True
-    return "id" in concepts and _names_lines(table, column.name, rows, reference)
-
-
-def _names_lines(
-    table: Table, column: str, rows: Sequence[Row], reference: str
-) -> bool:
-    """Return whether the values of a column are keys of lines of the same order."""
-    if len(table.key) != 1 or column in table.key:
-        return False
-    places = {(row.get(table.key[0]), row.get(reference)) for row in rows}
-    some = _parts_of(rows, column)
-    named = [1 for row in some if (row.get(column), row.get(reference)) in places]
-    return bool(some) and len(some) < len(rows) and len(named) >= _MOST * len(some)
-
-
-def _are_parts(table: Table, parent: str, rows: Sequence[Row]) -> bool:
-    """Return whether lines that have a parent are parts of it: it has their price."""
-    prices = [
-        column.name
-        for column in table.of_kind(Kind.NUMBER, Kind.INTEGER, Kind.MONEY)
-        if "price" in column.meaning.concepts
-    ]
-    children = _parts_of(rows, parent)
-    priced = [
-        row for row in children if any((number(row.get(p)) or 0) > 0 for p in prices)
-    ]
-    if len(priced) * 2 < len(children) or not children:
-        return True
-    return any(_adds_up(table, parent, price, rows) for price in prices)
-
-
-def _parts_of(rows: Sequence[Row], parent: str) -> list[Row]:
-    """List the lines that have a parent."""
-    return [row for row in rows if row.get(parent) not in {None, "", "0"}]
-
-
-def _adds_up(table: Table, parent: str, price: str, rows: Sequence[Row]) -> bool:
-    """Return whether the price of a line with parts is the sum of theirs."""
-    if len(table.key) != 1:
-        return False
-    own = {row.get(table.key[0]): number(row.get(price)) for row in rows}
-    sums: dict[str | None, float] = defaultdict(float)
-    for row in _parts_of(rows, parent):
-        sums[row.get(parent)] += number(row.get(price)) or 0.0
-    known = [(whole, sums[key]) for key in sums if (whole := own.get(key))]
-    agreeing = [1 for whole, parts in known if abs(whole - parts) <= _CLOSE]
-    return bool(known) and len(agreeing) >= _MOST * len(known)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from syncd.core.sql_text import quoted
 from syncd.setup.views.draft import tax
 from syncd.setup.views.draft.choice import Candidates, Certainty, Choice
-from syncd.setup.views.draft.conditions import counted_twice, of_lines
+from syncd.setup.views.draft.conditions import LineConditions
 from syncd.setup.views.draft.fields import Field, fields, objects
 from syncd.setup.views.draft.prices import Prices
 from syncd.setup.views.draft.roles import ROLES
@@ -76,7 +76,8 @@ def find_lines(
         rows = samples.matching(table, reference.column, keys) if keys else []
         if keys and not rows and not reference.is_declared:
             continue
-        doubts = list(counted_twice(table, rows, reference.column))
+        conditions = LineConditions(table, samples, rows, reference.column)
+        doubts = list(conditions.doubts())
         if not reference.is_declared:
             why = f"{quoted(reference.column)} is the order's {quoted(reference.to)}"
             doubts.append(f"no foreign key shows that {why}")
@@ -87,7 +88,7 @@ def find_lines(
             choice,
             reference.column,
             reference.to,
-            list(of_lines(table, samples, rows, reference.column)),
+            list(conditions.conditions()),
             _version(table),
         )
         return lines if reference.to == key else _rekeyed(lines, own, key)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SPLIT = re.compile(r"[^a-z0-9]+")
@@ -44,49 +45,34 @@ class Meaning:
     unknown: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Vocabulary:
-    """What `vocabulary.toml` holds, by word.
-
-    Attributes:
-        concepts: The concept of each word.
-        together: What two words mean that follow each other.
-        tails: Short words that only end a compound.
-        lists: Words that tell something else, by what they tell.
-    """
-
-    concepts: Mapping[str, str]
-    together: Mapping[tuple[str, str], str]
-    tails: Mapping[str, str]
-    lists: Mapping[str, str]
+@cache
+def _vocabulary() -> Mapping[str, Mapping[str, Any]]:
+    file = files("syncd.setup.views.draft") / "vocabulary.toml"
+    return tomllib.loads(file.read_text("utf-8"))
 
 
 @cache
-def _vocabulary() -> _Vocabulary:
-    file = files("syncd.setup.views.draft") / "vocabulary.toml"
-    concepts = tomllib.loads(file.read_text("utf-8"))
-    together, tails, lists = (concepts.pop(k) for k in ("together", "tails", "lists"))
-    return _Vocabulary(
-        {
-            w: concept
-            for concept in reversed(concepts)
-            for w in concepts[concept].split()
-        },
-        {
-            (one, other): meaning
-            for meaning, pairs in together.items()
-            for left, right in (pair.split("+") for pair in pairs)
-            for one in left.split()
-            for other in right.split()
-        },
-        tails,
-        lists,
-    )
+def _known() -> Mapping[str, str]:
+    """Return the concept of each word; of two concepts, the first that is listed."""
+    concepts = reversed([*_vocabulary()["concepts"].items()])
+    return {word: concept for concept, text in concepts for word in text.split()}
+
+
+@cache
+def _together() -> Mapping[tuple[str, str], str]:
+    """Return what two words mean that follow each other."""
+    return {
+        (one, other): meaning
+        for meaning, pairs in _vocabulary()["together"].items()
+        for left, right in (pair.split("+") for pair in pairs)
+        for one in left.split()
+        for other in right.split()
+    }
 
 
 def words_of(name: str) -> frozenset[str]:
     """Return one of the lists of the vocabulary."""
-    return word_set(_vocabulary().lists[name])
+    return word_set(_vocabulary()["lists"][name])
 
 
 @cache
@@ -123,7 +109,7 @@ def _joined(apart: tuple[str, ...]) -> list[str]:
     joined: list[str] = []
     for word in apart:
         pair = (joined[-1], word) if joined else ("", word)
-        if meaning := _vocabulary().together.get(pair):
+        if meaning := _together().get(pair):
             joined[-1] = meaning
         else:
             joined.append(word)
@@ -133,7 +119,7 @@ def _joined(apart: tuple[str, ...]) -> list[str]:
 @cache
 def concepts_of(word: str) -> tuple[str, ...]:
     """Return the concepts of a word, or of the words that it is composed of."""
-    known = _vocabulary().concepts
+    known = _known()
     for form in (word, *(word.removesuffix(e) for e in _ENDINGS if word.endswith(e))):
         if form in known:
             return (known[form],)
@@ -142,7 +128,7 @@ def concepts_of(word: str) -> tuple[str, ...]:
 
 def _composed(word: str) -> tuple[str, ...]:
     """Take a compound apart, the longest word first: bestell-nummer, order-s-regel."""
-    known, tails = _vocabulary().concepts, _vocabulary().tails
+    known, tails = _known(), _vocabulary()["tails"]
     for length in range(len(word) - 1, _SHORTEST - 1, -1):
         head, rest = word[:length], word[length:]
         if head not in known:
