@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from syncd.core.sql_text import SqlName
 from syncd.setup.views.draft import Draft, compose
 from syncd.setup.views.draft.choice import Certainty
 from syncd.setup.views.draft.references import with_guesses
 from syncd.setup.views.draft.samples import Row, facts_of
-from syncd.setup.views.draft.schema import Catalogue, Column, Kind, Name, Table
+from syncd.setup.views.draft.schema import Catalogue, Column, Kind, Table
 from syncd.setup.views.draft.status import Step, confirmed_now, first_confirmed, step_of
 from syncd.setup.views.draft.words import meaning_of
 
@@ -26,7 +27,7 @@ class ListSamples:
 
     def __init__(self, rows: dict[str, list[dict[str, str | None]]]) -> None:
         self._rows = rows
-        self.failed: set[Name] = set()
+        self.failed: set[SqlName] = set()
 
     def rows(self, table: Table) -> Sequence[Row]:
         return self._rows.get(table.name.name, [])
@@ -42,7 +43,7 @@ def table(name: str, columns: str) -> Table:
     """Make a table of `name:kind` pairs; the column of kind `id` is its key."""
     pairs = [each.split(":") for each in columns.split()]
     return Table(
-        Name("public", name),
+        SqlName("public", name),
         tuple(Column(column, KINDS[kind]) for column, kind in pairs),
         tuple(column for column, kind in pairs if kind == "id"),
     )
@@ -208,7 +209,7 @@ def test_two_equally_likely_columns_are_uncertain() -> None:
 def test_views_without_keys_are_read_like_tables() -> None:
     """A view has neither a primary key nor foreign keys."""
     orders = Table(
-        Name("public", "orders"),
+        SqlName("public", "orders"),
         (Column("order_id", Kind.INTEGER), *ORDERS.columns[1:]),
         is_view=True,
     )
@@ -222,7 +223,7 @@ def test_views_without_keys_are_read_like_tables() -> None:
 
 def test_a_table_of_the_same_name_in_another_schema_is_uncertain() -> None:
     """The catalogue does not show which tenant is meant."""
-    other = Table(Name("tenant", "orders"), ORDERS.columns, ORDERS.key)
+    other = Table(SqlName("tenant", "orders"), ORDERS.columns, ORDERS.key)
     made = drafted({"orders": ORDER_ROWS}, ORDERS, other)
     assert made.choice("orders").certainty is Certainty.LIKELY
     assert "tenant.orders has the same name" in made.choice("orders").doubts

@@ -9,9 +9,10 @@ holds names of statuses only. Its modules stand in this order:
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from syncd.core.sql_text import SqlName
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 from syncd.setup.views.draft.catalogue import DatabaseSamples, read_catalogue
@@ -22,7 +23,7 @@ from syncd.setup.views.draft.moments import moment_choice, moments
 from syncd.setup.views.draft.orders import Orders
 from syncd.setup.views.draft.references import with_guesses
 from syncd.setup.views.draft.samples import Samples
-from syncd.setup.views.draft.schema import Catalogue, Kind, Table
+from syncd.setup.views.draft.schema import Catalogue, Kind, Table, one_line
 from syncd.setup.views.draft.sources import reach
 from syncd.setup.views.draft.tables import key_choice, orders_tables, table_choice
 from syncd.setup.views.draft.times import Moment
@@ -100,15 +101,13 @@ def compose(catalogue: Catalogue, samples: Samples) -> Draft | None:
         choices += [lines.choice, *of_lines.choices(about.totals(), cents=cents)]
     by_column = {choice.column: choice for choice in choices}
     line_total, currency = _sum_lines(by_column), _round(by_column)
-    moment = ways[0] if ways else None
-    summary = list(_summary(catalogue, orders, samples, moment))
     plan = Plan(
+        list(_summary(catalogue, orders, samples, ways)),
         orders,
         key,
-        moment,
+        ways[0] if ways else None,
         lines,
         by_column,
-        summary,
         limits.where,
         sources,
         line_total,
@@ -160,7 +159,7 @@ def _round(choices: dict[str, Choice]) -> str | None:
 
 
 def _summary(
-    catalogue: Catalogue, orders: Table, samples: Samples, moment: Moment | None
+    catalogue: Catalogue, orders: Table, samples: Samples, ways: Sequence[Moment]
 ) -> Iterator[str]:
     """Report what it was made from."""
     rows = len(samples.rows(orders))
@@ -169,10 +168,14 @@ def _summary(
     if not rows:
         yield "There were no orders to look at: all is by names, and unproved."
     if samples.failed:
-        names = ", ".join(n.title for n in sorted(samples.failed)[:5])
+        names = _listed(sorted(samples.failed))
         yield f"GAP: no rows of {names}: they could not be read, or not in time."
     if catalogue.unreadable:
-        names = ", ".join(n.title for n in catalogue.unreadable[:5])
+        names = _listed(catalogue.unreadable)
         yield f"GAP: your role may not read {names}."
-    if moment and moment.time.type.endswith("without time zone"):
+    if ways and ways[0].time.type.endswith("without time zone"):
         yield "Set source.time_zone: the times are written without one."
+
+
+def _listed(names: Sequence[SqlName]) -> str:
+    return ", ".join(one_line(str(name)) for name in names[:5])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from syncd.core.errors import SyncdError
+from syncd.core.sql_text import SqlName
 from syncd.postgres.database import Database
 from syncd.postgres.statements import Statement, composed, query, quoted
 from syncd.setup.views.draft.samples import Row
@@ -18,7 +19,6 @@ from syncd.setup.views.draft.schema import (
     Catalogue,
     Column,
     Kind,
-    Name,
     Reference,
     Table,
 )
@@ -61,8 +61,8 @@ class _Relation:
     comment: str
 
     @property
-    def name(self) -> Name:
-        return Name(self.schema, self.table)
+    def name(self) -> SqlName:
+        return SqlName(self.schema, self.table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def _topics(relation: _Relation) -> frozenset[str]:
     return meaning_with_comment(relation.name.name, relation.comment).concepts & _TOPICS
 
 
-def _promise(relation: _Relation) -> tuple[bool, bool, float, Name]:
+def _promise(relation: _Relation) -> tuple[bool, bool, float, SqlName]:
     """Order tables by what their names promise: orders first, strangers last."""
     concepts = _topics(relation)
     length = len(words(relation.name.name))
@@ -143,7 +143,7 @@ def _promise(relation: _Relation) -> tuple[bool, bool, float, Name]:
 
 
 def _keys(
-    database: Database, names: dict[int, Name]
+    database: Database, names: dict[int, SqlName]
 ) -> tuple[dict[int, tuple[str, ...]], dict[int, list[Reference]]]:
     keys: dict[int, tuple[str, ...]] = {}
     references: dict[int, list[Reference]] = defaultdict(list)
@@ -169,8 +169,8 @@ class DatabaseSamples:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._rows: dict[Name, Sequence[Row]] = {}
-        self.failed: set[Name] = set()
+        self._rows: dict[SqlName, Sequence[Row]] = {}
+        self.failed: set[SqlName] = set()
 
     def rows(self, table: Table) -> Sequence[Row]:
         """Read some of the newest rows; none where it cannot be read."""
@@ -179,33 +179,31 @@ class DatabaseSamples:
         return self._rows[table.name]
 
     def _sampled(self, table: Table) -> Sequence[Row]:
-        place = {"schema": quoted(table.name.schema), "table": quoted(table.name.name)}
+        schema, name = map(quoted, table.name.parts)
         if len(table.key) == 1:
             key = quoted(table.key[0])
-            statement = composed("draft_newest_rows", key=key, **place)
+            statement = composed(
+                "draft_newest_rows", schema=schema, table=name, key=key
+            )
         else:
-            statement = composed("draft_rows", **place)
+            statement = composed("draft_rows", schema=schema, table=name)
         return self._read(table, statement, rows=SAMPLE_ROWS)
 
     def matching(self, table: Table, column: str, keys: Sequence[str]) -> Sequence[Row]:
         """Read rows that have one of these values in a column; bounded."""
+        schema, name = map(quoted, table.name.parts)
+        at = quoted(column)
         statement = composed(
-            "draft_matching_rows",
-            schema=quoted(table.name.schema),
-            table=quoted(table.name.name),
-            column=quoted(column),
+            "draft_matching_rows", schema=schema, table=name, column=at
         )
         keys = list(keys)
         return self._read(table, statement, name=column, keys=keys, rows=MATCHING_ROWS)
 
     def values(self, table: Table, column: str) -> Sequence[str]:
         """Read the different values of a column in many rows; none: too many."""
-        statement = composed(
-            "draft_values",
-            schema=quoted(table.name.schema),
-            table=quoted(table.name.name),
-            column=quoted(column),
-        )
+        schema, name = map(quoted, table.name.parts)
+        at = quoted(column)
+        statement = composed("draft_values", schema=schema, table=name, column=at)
         found = self._all(table, statement, rows=STATUS_ROWS, most=MOST_VALUES)
         return [str(value) for value in found] if len(found) < MOST_VALUES else []
 

@@ -124,7 +124,7 @@ class LineConditions:
     rows: Sequence[Row]
     reference: str
 
-    def conditions(self) -> Iterator[tuple[str, str]]:
+    def where(self) -> Iterator[tuple[str, str]]:
         """Write the conditions, each with its reason."""
         for condition in gone(self.table):
             yield condition, "no row that was deleted"
@@ -184,9 +184,8 @@ class LineConditions:
         for each in self.table.references:
             if each.column == column.name and each.is_declared:
                 return each.table == self.table.name
-        if "parent" in concepts and (
-            "line" in concepts or concepts == {"parent", "id"}
-        ):
+        is_of_line = "line" in concepts or concepts == {"parent", "id"}
+        if "parent" in concepts and is_of_line:
             return True
         return "id" in concepts and self._names_lines(column.name)
 
@@ -202,16 +201,17 @@ class LineConditions:
         return bool(some) and len(some) < len(self.rows) and is_rule
 
     def _are_parts(self, parent: str) -> bool:
-        """Return whether lines that have a parent are parts of it: it has their price."""
+        """Return whether lines with a parent are parts of it: it has their price."""
         prices = [
             column.name
             for column in self.table.of_kind(Kind.NUMBER, Kind.INTEGER, Kind.MONEY)
             if "price" in column.meaning.concepts
         ]
         children = self._parts(parent)
-        priced = [
-            r for r in children if any((number(r.get(p)) or 0) > 0 for p in prices)
+        amounts = [
+            [number(row.get(price)) or 0 for price in prices] for row in children
         ]
+        priced = [1 for each in amounts if any(amount > 0 for amount in each)]
         if len(priced) * 2 < len(children) or not children:
             return True
         return any(self._adds_up(parent, price) for price in prices)

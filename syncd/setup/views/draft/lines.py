@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from syncd.core.sql_text import quoted
+from syncd.core.sql_text import SqlName, quoted
 from syncd.setup.views.draft import tax
 from syncd.setup.views.draft.choice import Candidates, Certainty, Choice
 from syncd.setup.views.draft.conditions import LineConditions
@@ -16,7 +16,6 @@ from syncd.setup.views.draft.schema import (
     Catalogue,
     Column,
     Kind,
-    Name,
     Table,
     one_line,
 )
@@ -40,7 +39,7 @@ class LineRows:
 
     Attributes:
         sources: Their own table, or what stands for it, comes first.
-        key: Name under which each sampled row has the order's key.
+        key: SqlName under which each sampled row has the order's key.
         reference: Column that names the order; empty where the order holds its lines.
         to: Column of the order that it equals.
         where: Conditions on the rows that count, each with its reason.
@@ -88,7 +87,7 @@ def find_lines(
             choice,
             reference.column,
             reference.to,
-            list(conditions.conditions()),
+            list(conditions.where()),
             _version(table),
         )
         return lines if reference.to == key else _rekeyed(lines, own, key)
@@ -133,7 +132,7 @@ def _in_column(orders: Table, column: Column, rows: Sequence[Row]) -> LineRows:
         array = f"(CASE WHEN {array} LIKE '[%' THEN {array}::jsonb END)"
     elif column.type != "jsonb":
         array += "::jsonb"
-    name = Name(orders.name.schema, f"{orders.name.name}.{column.name}")
+    name = SqlName(orders.name.schema, f"{orders.name.name}.{column.name}")
     table = Table(name, (Column("line", Kind.JSON, "jsonb"),))
     choice = Choice(
         "lines",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
 
+from syncd.core.sql_text import SqlName
 from syncd.setup.views.draft.schema import (
-    Name,
     Reference,
     Table,
 )
@@ -27,7 +27,7 @@ class Samples(Protocol):
         failed: Tables that could not be read, or not in time.
     """
 
-    failed: set[Name]
+    failed: set[SqlName]
 
     def rows(self, table: Table) -> Sequence[Row]:
         """Read some of the newest rows; none where it cannot be read."""

@@ -1,12 +1,12 @@
 """A database's tables: columns, keys, references. Plain data."""
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
-from typing_extensions import override
-
-from syncd.core.sql_text import quoted
+from syncd.core.sql_text import SqlName, quoted
 from syncd.setup.views.draft.words import Meaning, meaning_with_comment
 
 
@@ -66,27 +66,9 @@ class Reference:
     """
 
     column: str
-    table: "Name"
+    table: SqlName
     to: str
     is_declared: bool = True
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Name:
-    """The name of a table or view."""
-
-    schema: str
-    name: str
-
-    @override
-    def __str__(self) -> str:
-        """Return it as SQL writes it."""
-        return f"{quoted(self.schema)}.{quoted(self.name)}"
-
-    @property
-    def title(self) -> str:
-        """It on one line, for a comment."""
-        return one_line(str(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +80,7 @@ class Table:
         key: The columns of the primary key.
     """
 
-    name: Name
+    name: SqlName
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
     rows: float = -1
@@ -110,6 +92,11 @@ class Table:
     def meaning(self) -> Meaning:
         """What its name means, or, where that says nothing, its comment."""
         return meaning_with_comment(self.name.name, self.comment)
+
+    @property
+    def title(self) -> str:
+        """Its name, for a comment."""
+        return one_line(str(self.name))
 
     def column(self, name: str) -> Column:
         """Find a column that is there."""
@@ -124,7 +111,7 @@ class Table:
         return [c for c in self.columns if c.kind in kinds]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Catalogue:
     """The tables of a database that may have to do with orders.
 
@@ -135,19 +122,21 @@ class Catalogue:
 
     tables: Sequence[Table]
     seen: int = 0
-    unreadable: Sequence[Name] = ()
-    _by_name: dict[Name, Table] = field(default_factory=dict)
-    _children: dict[Name, list[tuple[Table, Reference]]] = field(default_factory=dict)
+    unreadable: Sequence[SqlName] = ()
 
-    def __post_init__(self) -> None:
-        """Index the tables by name, and by what they refer to."""
+    @cached_property
+    def _by_name(self) -> dict[SqlName, Table]:
+        return {table.name: table for table in self.tables}
+
+    @cached_property
+    def _children(self) -> dict[SqlName, list[tuple[Table, Reference]]]:
+        children: dict[SqlName, list[tuple[Table, Reference]]] = defaultdict(list)
         for table in self.tables:
-            self._by_name[table.name] = table
-            for reference in table.references:
-                pairs = self._children.setdefault(reference.table, [])
-                pairs.append((table, reference))
+            for each in table.references:
+                children[each.table].append((table, each))
+        return children
 
-    def get(self, name: Name) -> Table | None:
+    def get(self, name: SqlName) -> Table | None:
         """Find a table; None: it is not among those that were read."""
         return self._by_name.get(name)
 

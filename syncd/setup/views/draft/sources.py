@@ -7,12 +7,11 @@ the row that belongs to it. So it is known how often there is one.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from syncd.core.sql_text import quoted
+from syncd.core.sql_text import SqlName, quoted
 from syncd.setup.views.draft.samples import Row, Samples, aligned, pivoted
 from syncd.setup.views.draft.schema import (
     Catalogue,
     Kind,
-    Name,
     Reference,
     Table,
     literal,
@@ -81,7 +80,7 @@ class Source:
         """Return what each row has in a column; None: it has nothing, or is missing."""
         return [row.get(column) if row else None for row in self.rows]
 
-    def is_below(self, name: Name) -> bool:
+    def is_below(self, name: SqlName) -> bool:
         """Return whether it is this table, or was reached through it."""
         is_parents = self.parent is not None and self.parent.is_below(name)
         return self.table.name == name or is_parents

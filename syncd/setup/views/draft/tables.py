@@ -88,7 +88,7 @@ def _own_score(table: Table) -> float:
     score = _name_score(meaning.concepts) - 0.8 * max(0, meaning.unknown - 1)
     if _OTHER_WORDS & set(words(table.name.name)):
         score -= 4
-    score -= 3 * ("archive" in meaning_of(table.name.schema).concepts)
+    score -= 3 * ("archive" in meaning_of(table.name.schema or "").concepts)
     score += 0.25 * _best_named("totalvalue", table)
     score += 0.12 * _best_named("orderid", table)
     score += 0.12 * _best_named("currency", table)
@@ -163,25 +163,25 @@ def _line_score(
 
 
 def table_choice(
-    name: str, found: Sequence[Found], more_doubts: Sequence[str] = ()
+    column: str, found: Sequence[Found], more_doubts: Sequence[str] = ()
 ) -> Choice:
     """Choose the first of some tables."""
     best, *rest = found
-    table = best.table.name
     near = [f for f in rest[:3] if f.score > best.score - _NEAR]
-    likely = [f.table.name for f in near[:1] if f.score >= best.score - _CLEAR]
-    namesakes = [f.table.name for f in rest if f.table.name.name == table.name]
-    doubts = [f"{each.title} is as likely" for each in likely]
-    doubts += [f"{each.title} has the same name" for each in namesakes[:1]]
+    likely = [f.table.title for f in near[:1] if f.score >= best.score - _CLEAR]
+    name = best.table.name
+    namesakes = [f.table.title for f in rest if f.table.name.name == name.name]
+    doubts = [f"{each} is as likely" for each in likely]
+    doubts += [f"{each} has the same name" for each in namesakes[:1]]
     doubts += ["it is empty"] if best.table.rows == 0 else []
     doubts += more_doubts
     return Choice(
-        name,
+        column,
         Certainty.LIKELY if doubts else Certainty.SURE,
-        str(table),
-        f"{table.title}, by its name, its columns and what refers to it",
+        str(name),
+        f"{best.table.title}, by its name, its columns and what refers to it",
         tuple(doubts),
-        tuple(f.table.name.title for f in near),
+        tuple(f.table.title for f in near),
     )
 
 

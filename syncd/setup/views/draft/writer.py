@@ -33,12 +33,12 @@ class Plan:
         currency: SQL of the currency whose digits amounts are rounded to.
     """
 
+    summary: Sequence[str]
     orders: Table
     key: str
     moment: Moment | None
     lines: LineRows | None
     choices: Mapping[str, Choice]
-    summary: Sequence[str]
     order_where: Sequence[str]
     sources: Sequence[Source]
     line_total: str
@@ -169,7 +169,7 @@ def _indexes(plan: Plan) -> Iterable[dict[str, str]]:
     moment = plan.moment
     if moment is None or moment.table.is_view:
         return
-    table = moment.table.name.title
+    table = moment.table.title
     if moment.per_second is not None or not moment.time.is_indexed:
         name = "_".join(words(f"syncd {moment.table.name.name} {moment.time.name}"))
         where = " AND ".join(each.replace("{alias}.", "") for each in moment.where)
