@@ -46,21 +46,10 @@ class ReconciliationTally:
 
     @property
     def confirmed(self) -> int:
-        """All of them."""
-        return (
-            self.delivered
-            + self.pending
-            + self.adopted
-            + self.rejected
-            + self.withdrawn
-            + self.held
-            + self.discarded
-            + self.erased
-            + self.reused
-            + self.initial
-            + self.arriving
-            + self.missing
-        )
+        """All of them; those captured are among the missing."""
+        counts = (f.name for f in fields(ReconciliationTally))
+        orders: int = sum(getattr(self, name) for name in counts)
+        return orders - self.captured
 
     @property
     def unexplained(self) -> int:

@@ -196,7 +196,8 @@ class Admission:
         """Compare the keys of views that were changed with the ledger's."""
         if found.source is None:
             return False
-        return IdentityGuard(found.source, self.database, self.feed_id).compare_views()
+        guard = IdentityGuard(found.source, self.database, self.feed_id)
+        return guard.compare().held is None
 
     def refuse_other_keys(self, found: OrderQuery) -> None:
         """Refuse orders that nothing captured, if known orders have other keys now.

@@ -38,19 +38,7 @@ class DatabaseIdentity(NamedTuple):
 class _Found:
     feed_id: int
     started_at: datetime
-    system: int
-    database: int
-    ledger_system: int
-    ledger_database: int
-
-    @property
-    def identity(self) -> dict[str, int]:
-        return {
-            "system": self.system,
-            "database": self.database,
-            "ledger_system": self.ledger_system,
-            "ledger_database": self.ledger_database,
-        }
+    is_here: bool
 
 
 class FeedStore:
@@ -85,10 +73,12 @@ class FeedStore:
         Raises:
             ClonedDatabaseError: The ledger was made in another cluster or database.
         """
-        found = self._database.find(_Found, query("find_feed"), feed=self._name)
+        found = self._database.find(
+            _Found, query("find_feed"), feed=self._name, **self._identity()
+        )
         if found is None:
             return None
-        if self._identity() != found.identity:
+        if not found.is_here:
             raise ClonedDatabaseError(
                 f"the ledger of feed {self._name!r} was made in another database: "
                 "this one is a copy or was restored",

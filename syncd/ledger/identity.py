@@ -16,13 +16,7 @@ from syncd.core.identity import (
     replaced,
 )
 from syncd.ledger.key_comparison import KeyComparison
-from syncd.ledger.known_identity import (
-    Behind,
-    BehindAsText,
-    IdentityCheck,
-    KeptIdentity,
-    Known,
-)
+from syncd.ledger.known_identity import Behind, IdentityCheck, Known
 from syncd.postgres.database import Database
 from syncd.postgres.statements import compose, query
 from syncd.source.orders import Source
@@ -64,13 +58,22 @@ class IdentityGuard:
 
     def begin(self) -> None:
         """Accept what stands behind the views now; for a feed that is started."""
-        self.accept(self._read(()))
+        behind = self.read()
+        self.accept(behind.identity, behind.seal)
 
     def check(self) -> IdentityCheck:
-        """Compare; accept what is the same, hold what is not.
+        """Compare; accept what is the same, hold what is not."""
+        compared = self.compare()
+        if compared.held is not None:
+            self._ledger.run(
+                query("hold_identity"), feed=self._feed_id, reason=compared.held
+            )
+        return compared
 
-        Raises:
-            SyncdError: A database failed, or the views cannot be read.
+    def compare(self) -> IdentityCheck:
+        """Compare, and accept what is the same.
+
+        Nothing is held: that is for `check`, in a transaction of its own.
         """
         known = self.known()
         if known is None:
@@ -78,11 +81,7 @@ class IdentityGuard:
             return IdentityCheck()
         behind = self._read_beside(known)
         compared = self._compare(known, behind)
-        if compared.held is not None:
-            self._ledger.run(
-                query("hold_identity"), feed=self._feed_id, reason=compared.held
-            )
-        else:
+        if compared.held is None:
             self._accept_news(known, behind, compared)
         return compared
 
@@ -97,36 +96,19 @@ class IdentityGuard:
         """Read what stands behind the views."""
         return self._read(())
 
-    def compare_views(self) -> bool:
-        """Accept the views if their keys are still the ledger's; False: they are not.
-
-        It holds nothing: that is for `check`, in a transaction of its own.
-
-        Raises:
-            SyncdError: A database failed, or the views cannot be read.
-        """
-        known = self.known()
-        if known is None:
-            self.begin()
-            return True
-        behind = self._read_beside(known)
-        compared = self._compare(known, behind)
-        if compared.held is None:
-            self._accept_news(known, behind, compared)
-        return compared.held is None
-
-    def accept(self, behind: Behind, change: str | None = None) -> None:
+    def accept(self, identity: Identity, seal: str, change: str | None = None) -> None:
         """Admit orders from these views from now on, and lift a hold.
 
         Args:
-            behind: What stands behind them.
-            change: What was changed in the views.
+            identity: What stands behind the views.
+            seal: Theirs.
+            change: What was changed in them.
         """
         self._ledger.run(
             query("keep_identity"),
             feed=self._feed_id,
-            known=msgspec.json.encode(behind.identity).decode(),
-            seal=behind.seal,
+            known=msgspec.json.encode(identity).decode(),
+            seal=seal,
             change=change,
         )
 
@@ -138,35 +120,28 @@ class IdentityGuard:
         self, known: Known, behind: Behind, compared: IdentityCheck
     ) -> None:
         """Accept what differs from what is known; never that a view is missing."""
-        then = known.identity.then(behind.identity)
-        is_old = known.seal == behind.seal and known.identity == then
+        before, now = known.identity, behind.identity
+        then = before.then(now)
+        is_old = known.seal == behind.seal and before == then
         is_news = compared.accepted or known.held_at or not is_old
-        if is_news and behind.identity.key_type:
-            self.accept(replace(behind, identity=then), compared.accepted)
+        if is_news and now.key_type:
+            self.accept(then, behind.seal, compared.accepted)
 
     def known(self) -> Known | None:
         """Read what was accepted; None before the feed's start."""
-        kept = self._ledger.find(
-            KeptIdentity, query("known_identity"), feed=self._feed_id
-        )
-        return kept.known if kept else None
+        return self._ledger.find(Known, query("known_identity"), feed=self._feed_id)
 
     def _read_beside(self, known: Known) -> Behind:
         return self._read([table.name for table in known.identity.tables])
 
     def _read(self, names: Sequence[str]) -> Behind:
-        behind = self._source.database.row(
-            BehindAsText,
+        return self._source.database.row(
+            Behind,
             compose("behind", seal=query("seal")),
             **self._source.views.params,
             feed=self._feed,
             publication=self._publication,
             names=list(names),
-        )
-        return Behind(
-            msgspec.json.decode(behind.identity, type=Identity),
-            behind.seal,
-            msgspec.json.decode(behind.namesakes, type=dict[str, int]),
         )
 
     def refuse_held(self) -> None:

@@ -17,22 +17,11 @@ class Known:
     """What was accepted, under which seal; and why the views are held, if they are.
 
     Attributes:
+        known: The identity, as JSON.
         change: What was changed in the views when they were accepted last.
     """
 
-    identity: Identity
-    seal: str
-    held_at: datetime | None
-    held_reason: str | None
-    changed_at: datetime
-    change: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class KeptIdentity:
-    """What the ledger keeps of what was accepted; the identity as JSON."""
-
-    identity: str
+    known: str
     seal: str
     held_at: datetime | None
     held_reason: str | None
@@ -40,34 +29,28 @@ class KeptIdentity:
     change: str | None
 
     @property
-    def known(self) -> Known:
-        """What was accepted."""
-        return Known(
-            msgspec.json.decode(self.identity, type=Identity),
-            self.seal,
-            self.held_at,
-            self.held_reason,
-            self.changed_at,
-            self.change,
-        )
+    def identity(self) -> Identity:
+        """What stood behind the views."""
+        return msgspec.json.decode(self.known, type=Identity)
 
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """What stands behind the views now, and the oids of the accepted names."""
+    """What stands behind the views now, and the oids of the accepted names; as JSON."""
 
-    identity: Identity
+    found: str
     seal: str
-    namesakes: dict[str, int]
+    names: str
 
+    @property
+    def identity(self) -> Identity:
+        """What stands behind the views."""
+        return msgspec.json.decode(self.found, type=Identity)
 
-@dataclass(frozen=True, slots=True)
-class BehindAsText:
-    """What stands behind the views now; identity and oids as JSON."""
-
-    identity: str
-    seal: str
-    namesakes: str
+    @property
+    def namesakes(self) -> dict[str, int]:
+        """The oid that each accepted name has now; absent where it has none."""
+        return msgspec.json.decode(self.names, type=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ class KeyRebinding:
                 raise _undecided(done)
             self._rename()
             self._keep_initial()
-            self._guard.accept(behind)
+            self._guard.accept(behind.identity, behind.seal)
             if done.unmatched:
                 self._admit_unmatched(held_at, sends=unmatched == "send")
         return done

@@ -17,10 +17,11 @@ SELECT version
  ORDER BY version;
 
 -- name: find_feed :many
--- The feed, if it was started.
+-- The feed, if it was started, and whether it was in these databases.
 SELECT f.feed_id, f.started_at,
-       f.system_identifier AS system, f.database_oid::bigint AS database,
-       f.ledger_identifier AS ledger_system, f.ledger_oid::bigint AS ledger_database
+       (f.system_identifier, f.database_oid::bigint, f.ledger_identifier,
+        f.ledger_oid::bigint)
+       = (%(system)s, %(database)s, %(ledger_system)s, %(ledger_database)s) AS is_here
   FROM syncd.feed AS f
  WHERE f.feed = %(feed)s;
 

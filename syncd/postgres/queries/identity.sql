@@ -78,7 +78,7 @@ SELECT jsonb_build_object(
                                                        'name', t.name,
                                                        'behind', t.behind)
                                     ORDER BY t.behind, t.name)
-                     FROM told AS t), '[]'))::text AS identity,
+                     FROM told AS t), '[]'))::text AS found,
        ({seal}) AS seal,
        (SELECT coalesce(jsonb_object_agg(m.name, m.oid), '{{}}')::text
           FROM (SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name,
@@ -86,7 +86,7 @@ SELECT jsonb_build_object(
                   FROM pg_catalog.pg_class AS c
                   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
                  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')) AS m
-         WHERE m.name = ANY(%(names)s::text[])) AS namesakes;
+         WHERE m.name = ANY(%(names)s::text[])) AS names;
 
 -- name: seal :one
 -- The two views' queries as rows of the catalogue: another text when one of the views
@@ -112,7 +112,7 @@ SELECT true
 
 -- name: known_identity :many
 -- What stood behind the views, under which seal, and why their keys are held.
-SELECT i.known::text AS identity, i.seal, i.held_at, i.held_reason, i.changed_at, i.change
+SELECT i.known::text, i.seal, i.held_at, i.held_reason, i.changed_at, i.change
   FROM syncd.identity AS i
  WHERE i.feed_id = %(feed)s;
 
