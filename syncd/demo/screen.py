@@ -177,7 +177,7 @@ def _health(snapshot: Snapshot) -> Table:
     grid.add_row(
         " watermark",
         Text(f"{stats.watermark_age_seconds:.1f} s", style="bold"),
-        _dim("behind now (10 s by design): all up to it is in the ledger"),
+        _dim("older orders are in the ledger: 10 s, plus open transactions"),
     )
     grid.add_row(
         " daemon",
