@@ -37,7 +37,7 @@ from syncd.demo.shop import (
 )
 from syncd.demo.tally import Tally, print_summary, tally
 from syncd.ledger.feed import FeedStore
-from syncd.ledger.stats import FeedStats, read_stats
+from syncd.ledger.stats import read_stats
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections
 
@@ -196,6 +196,7 @@ class _Demo:
     stopping: threading.Event
     sales: Sales = field(default_factory=Sales)
     started: float = field(default_factory=time.monotonic)
+    in_ledger: int = 0
 
     @cached_property
     def _feed_id(self) -> int:
@@ -230,10 +231,9 @@ class _Demo:
         confirmed = count_confirmed(self.owner)
         deadline = time.monotonic() + _ARRIVAL_SECONDS
         while self.daemon.is_running and not self.stopping.is_set():
-            stats = self._show("waiting for the last orders")
+            self._show("waiting for the last orders")
             has_arrived = self.sandbox.received.totals.orderids >= confirmed
-            is_settled = has_arrived and not stats.pending + stats.sending
-            if is_settled or time.monotonic() > deadline:
+            if (has_arrived and not self.in_ledger) or time.monotonic() > deadline:
                 return
             time.sleep(_TICK_SECONDS / 5)
 
@@ -243,12 +243,13 @@ class _Demo:
             "seconds": round(seconds, 2),
             "rolled_back": self.sales.rolled_back,
             "open": self.sales.open,
+            "in_ledger": self.in_ledger,
             **asdict(self.sandbox.received.totals),
             "daemon_rss_mb": self.daemon.log.rss_mb,
             "daemon_exit_code": exit_code,
         }
 
-    def _show(self, doing: str) -> FeedStats:
+    def _show(self, doing: str) -> None:
         log = self.daemon.log
         log.refresh()
         stats = read_stats(self.owner, self._feed_id)
@@ -263,4 +264,4 @@ class _Demo:
             events=log.events,
         )
         self.screen.show(snapshot)
-        return stats
+        self.in_ledger = stats.pending + stats.sending

@@ -112,7 +112,6 @@ def _view(snapshot: Snapshot, room: int) -> Group:
 
 
 def _at_both_ends(left: Text, right: Text) -> Table:
-    """Make a line of two texts."""
     line = Table.grid(expand=True)
     line.add_column(no_wrap=True)
     line.add_column(justify="right", no_wrap=True)

@@ -114,7 +114,9 @@ def _verdict(result: Tally, facts: Mapping[str, object]) -> str:
     if code := facts["daemon_exit_code"]:
         return f"the daemon ended with exit code {code}"
     if not result.is_clean:
-        return "what was received is NOT what was confirmed"
+        waiting = facts["in_ledger"]
+        rest = f": {waiting:,} orders still wait in the ledger" if waiting else ""
+        return f"what was received is NOT what was confirmed{rest}"
     return "every confirmed order was received, and no other"
 
 

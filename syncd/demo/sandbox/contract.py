@@ -231,7 +231,6 @@ def _is_authorised(request: Request, account: Account) -> bool:
 
 
 def _read_events(request: Request) -> tuple[Form, tuple[Event, ...]]:
-    """Read the events of a body in either form, valid or not."""
     document = read_json(request)
     if "events" not in document:
         return "single", (document,)

@@ -11,6 +11,7 @@ from typing_extensions import override
 from syncd.demo.sandbox import Totals
 from syncd.demo.screen import Screen, Snapshot
 from syncd.demo.shop import Sales
+from syncd.demo.tally import Tally, print_summary
 from syncd.ledger.stats import FeedStats
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -57,6 +58,18 @@ def test_the_demo_shows_whether_its_daemon_delivers(
     """If it does not, the screen has the reason."""
     shown = screen_of(snapshot(stats=stats), monkeypatch)
     assert words in shown
+
+
+def test_orders_that_wait_in_the_ledger_are_named() -> None:
+    """An API that refuses until the end has made none of them lost."""
+    stream = io.StringIO()
+    lags = dict.fromkeys(("p50", "p95", "p99", "max"))
+    result = Tally(12, 5, 7, 0, 0, lags, ("DEMO-1",))
+    facts = {"daemon_rss_mb": 65.0, "daemon_exit_code": 0, "in_ledger": 7}
+    print_summary(stream, result, facts)
+    assert "NOT what was confirmed: 7 orders still wait in the ledger" in (
+        stream.getvalue()
+    )
 
 
 def test_a_narrow_terminal_shows_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
