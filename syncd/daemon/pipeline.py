@@ -22,6 +22,7 @@ from syncd.core.errors import (
     ExitCode,
     KeysChangedError,
     PausedError,
+    ViewsChangedError,
 )
 from syncd.daemon.build import Components
 from syncd.daemon.error_policy import ErrorPolicy
@@ -148,10 +149,9 @@ class Pipeline:
     def pass_once(self, patience_seconds: float) -> ExitCode:
         """Capture and deliver what is due; return whether anything is left."""
         self._housekeeping.release_dead_claims()
-        if held := self._identity_job.compare().held:
-            raise KeysChangedError(held, REBIND)
+        self._compare_keys()
         worker = self._components.worker(0)
-        capture = partial(self._capture_loop.poll_until_closed, patience_seconds)
+        capture = partial(self._capture_once, patience_seconds)
         self._mended_job.run_pass()
         done = [
             self._is_done(capture),
@@ -162,6 +162,21 @@ class Pipeline:
         continues = Ledger(opened.ledger, opened.feed.feed_id).next_due().backfill
         left = stats.pending + stats.pending_backfill + stats.sending + continues
         return ExitCode.LEFT if left or not all(done) else ExitCode.OK
+
+    def _compare_keys(self) -> None:
+        self.reactions.views_changed.set()
+        if held := self._identity_job.compare().held:
+            raise KeysChangedError(held, REBIND)
+
+    def _capture_once(self, patience_seconds: float) -> None:
+        """Capture; compare the keys as often as an admission waits for that."""
+        while True:
+            try:
+                self._capture_loop.poll_until_closed(patience_seconds)
+            except ViewsChangedError:
+                self._compare_keys()
+            else:
+                return
 
     def _stats(self) -> FeedStats:
         return read_stats(self._opened.ledger, self._opened.feed.feed_id)

@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.command import syncd
 from support.postgres import wait_until
 from support.shop import Shop
 from support.wal_harness import install_wal
@@ -13,6 +14,21 @@ from syncd.demo.sandbox import Sandbox
 pytestmark = pytest.mark.db
 
 ORDERS = [f"W-{number}" for number in range(1, 6)]
+
+FIRST_COMPARISON_IS_OLD = """
+CREATE SEQUENCE comparisons;
+GRANT USAGE ON SEQUENCE comparisons TO PUBLIC;
+CREATE FUNCTION age() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('comparisons') = 1 THEN
+        NEW.compared_at := now() - interval '1 hour';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER age BEFORE UPDATE ON syncd.identity
+   FOR EACH ROW EXECUTE FUNCTION age();
+"""
 
 
 def started(shop: Shop, config: Path, sandbox: Sandbox) -> None:
@@ -70,3 +86,21 @@ def test_orders_from_the_past_are_captured_after_a_comparison(
         "FROM generate_series(11, 15) AS n"
     )
     wait_until(lambda: all(sandbox.received.posts(f"W-{n}") for n in range(11, 16)))
+
+
+def test_a_long_pass_compares_again(
+    shop: Shop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The comparison at its beginning counts for a minute; here it is older at once."""
+    config = shop.configure(tmp_path, sandbox.endpoint)
+    assert syncd("run", "--once", "--config", config).returncode == 0
+    shop.shift("watermark", timedelta(hours=-1), "confirmed_at")
+    shop.shift("identity", timedelta(hours=-1), "compared_at")
+    shop.sql(FIRST_COMPARISON_IS_OLD)
+    shop.sql(
+        "INSERT INTO orders (confirmed_at) SELECT now() - interval '30 minutes' "
+        "FROM generate_series(1, 5)"
+    )
+    done = syncd("run", "--once", "--config", config)
+    assert (done.returncode, done.stderr.count("ERROR")) == (0, 0)
+    assert [sandbox.received.posts(order) for order in ORDERS] == [1] * len(ORDERS)
