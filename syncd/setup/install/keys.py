@@ -58,10 +58,6 @@ class _Compared:
         )
 
 
-class _TakenBackError(Exception):
-    """Ends a transaction that is only for reading."""
-
-
 def refuse_other_keys(
     database: Database, names: Grantees, target: Target, oid: int
 ) -> None:
@@ -81,9 +77,8 @@ def refuse_other_keys(
     """
     table = key_table(database, target, oid, names.confirmed)
     fault: str | None = None
-    with suppress(_TakenBackError, SyncdError), database.transaction():
+    with suppress(SyncdError), database.transaction(is_kept=False):
         fault = _Columns(database, names, table).fault(target.key)
-        raise _TakenBackError
     if fault:
         raise ConfigError(
             f"{target.table}:{target.key} is not the orders' key: {fault}; nothing was "

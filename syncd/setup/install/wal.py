@@ -5,8 +5,7 @@ before the slot is. So: look at everything, then one transaction, then the slot;
 that fails, the transaction is taken back.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -33,7 +32,7 @@ from syncd.core.target import Target
 from syncd.ledger.feed import FeedStore
 from syncd.postgres.database import Database
 from syncd.setup.install.install import Capture, Grantees, installed
-from syncd.setup.install.scripts import SqlScript, pinned, script
+from syncd.setup.install.scripts import SqlScript, pinned, run, script
 from syncd.setup.install.wal_tables import Publishing, is_published, unpublish
 from syncd.source.connections import Connections
 
@@ -112,9 +111,13 @@ def follow(connections: Connections, feed: str, following: Following) -> list[st
     done = [f"publication {following.name}", *following.publishing.remarks]
     if not following.apart:
         return done
-    with _undone(source, following):
+    try:
         for each in following.apart:
             _make_slot(source, each)
+    except SyncdError:
+        with pinned(source):
+            run(source, following.publishing.undo)
+        raise
     done.append(f"slot {following.name}")
     if since := following.missed_since:
         _move(connections, feed)
@@ -213,18 +216,6 @@ def _make_slot(source: Database, slot: SqlScript) -> None:
             f"the slot cannot be made: {error}",
             "Install as a superuser, or as a role that has REPLICATION itself.",
         ) from error
-
-
-@contextmanager
-def _undone(source: Database, following: Following) -> Iterator[None]:
-    """Take back what was done if what follows fails."""
-    try:
-        yield
-    except SyncdError:
-        with pinned(source):
-            for each in following.publishing.undo:
-                source.run(each.statement)
-        raise
 
 
 def _reached(connections: Connections, feed: str) -> SlotPosition | None:

@@ -190,7 +190,6 @@ def _text_of(where: str) -> str:
 
 
 def _view_of(title: str, statement: SqlStatement, names: ViewNames) -> SqlName:
-    """Return which of the views a statement makes."""
     made = _made_by(statement)
     if made is None:
         words = " ".join(token.text for token in statement.tokens[:_SHOWN_WORDS])

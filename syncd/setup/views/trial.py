@@ -228,7 +228,6 @@ def _repeated(source: Source, keys: Sequence[str]) -> tuple[int, str]:
 
 
 def _difference(before: TrialResult, after: TrialResult) -> Difference:
-    """Compare the newest orders of two trials."""
     since = max(before.since, after.since)
     found = Difference()
     for key in dict.fromkeys([*after.listed, *before.listed]):

@@ -161,7 +161,6 @@ def _round(choices: dict[str, Choice]) -> str | None:
 def _summary(
     catalogue: Catalogue, orders: Table, samples: Samples, ways: Sequence[Moment]
 ) -> Iterator[str]:
-    """Report what it was made from."""
     rows = len(samples.rows(orders))
     tables = catalogue.seen or len(catalogue.tables)
     yield f"Made from {tables} tables and views, and {rows} orders."

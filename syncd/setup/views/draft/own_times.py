@@ -100,7 +100,6 @@ def _by_kind(made: Moment, timed: _Timed) -> Moment:
 def _by_event(
     search: Search, table: Table, key: str, timed: _Timed, fullest: float
 ) -> Moment:
-    """Take a time that is empty until the event."""
     is_own = table.name == search.orders.name
     score, doubts, facts = timed.score, [], timed.facts
     is_payment = timed.column.meaning.concepts & {"paid", "payment"}

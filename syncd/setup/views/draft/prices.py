@@ -130,7 +130,6 @@ class Prices:
         return (True, alone) if is_named or is_better else (False, fit)
 
     def _fit(self, prices: Values, *, is_line: bool = False) -> _Fit:
-        """Compare the sums of the lines with the totals."""
         counted = self.pieces.values() if self.pieces and not is_line else None
         sums: dict[str, float] = defaultdict(float)
         for place, key in enumerate(self.keys):

@@ -1,4 +1,4 @@
-"""Rows of a shop's tables, as samples, and those that belong to some keys."""
+"""Samples: rows of a shop's tables, those of some keys, and what values are like."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,17 +7,24 @@ from statistics import median
 from typing import Protocol
 
 from syncd.core.sql_text import SqlName
-from syncd.setup.views.draft.schema import (
-    Reference,
-    Table,
-)
+from syncd.setup.views.draft.schema import Table
 from syncd.setup.views.draft.words import word_set
 
 Row = Mapping[str, str | None]
 
 _MOST_KEYS = 300
-
 _FOUND = 0.6
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_CURRENCY = re.compile(r"[A-Za-z]{3}")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,2}")
+_ALL = 0.95
+_CURRENCIES = word_set(
+    """AED ARS AUD BGN BHD BRL CAD CHF CLP CNY COP CZK DKK EGP EUR GBP GEL HKD HRK
+    HUF IDR ILS INR ISK JPY KES KRW KWD MAD MXN MYR NGN NOK NZD PEN PHP PKR PLN
+    QAR RON RSD RUB SAR SEK SGD THB TND TRY TWD UAH USD UYU VND XAF XOF XPF ZAR
+    OMR IQD JOD KZT DZD"""
+)
 
 
 class Samples(Protocol):
@@ -43,48 +50,32 @@ class Samples(Protocol):
 
 
 def aligned(
-    samples: Samples, table: Table, column: str, keys: Sequence[str | None]
-) -> tuple[list[Row | None], bool]:
-    """Find the row of each key; and whether there are rows for most of them."""
-    wanted = list(dict.fromkeys(k for k in keys if k is not None))[:_MOST_KEYS]
-    if not wanted:
-        return [None] * len(keys), True
-    by_key: dict[str | None, Row] = {}
-    for row in samples.matching(table, column, wanted):
-        by_key.setdefault(row.get(column), row)
-    is_found = sum(k in by_key for k in wanted) >= _FOUND * len(wanted)
-    return [by_key.get(k) if k is not None else None for k in keys], is_found
-
-
-def pivoted(
     samples: Samples,
     table: Table,
-    reference: Reference,
+    column: str,
     keys: Sequence[str | None],
-    pair: tuple[str, str],
+    pair: tuple[str, str] | None = None,
 ) -> tuple[list[Row | None], bool]:
-    """Make one row of the keys and values of each key."""
+    """Find the row of each key; and whether there are rows for most of them.
+
+    Args:
+        samples: Of the table.
+        table: Where they are searched.
+        column: That has the key.
+        keys: As many as rows are returned; None has no row.
+        pair: Columns of a name and a value, where several rows make one of a key; then
+            some keys with rows are enough.
+    """
     wanted = list(dict.fromkeys(k for k in keys if k is not None))[:_MOST_KEYS]
-    rows: dict[str | None, dict[str, str | None]] = {}
-    for row in samples.matching(table, reference.column, wanted) if wanted else ():
-        name = row.get(pair[0])
-        if name:
-            rows.setdefault(row.get(reference.column), {})[name] = row.get(pair[1])
-    return [rows.get(k) if k is not None else None for k in keys], bool(rows)
-
-
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-_CURRENCY = re.compile(r"[A-Za-z]{3}")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,2}")
-_ALL = 0.95
-
-CURRENCIES = word_set(
-    """AED ARS AUD BGN BHD BRL CAD CHF CLP CNY COP CZK DKK EGP EUR GBP GEL HKD HRK
-    HUF IDR ILS INR ISK JPY KES KRW KWD MAD MXN MYR NGN NOK NZD PEN PHP PKR PLN
-    QAR RON RSD RUB SAR SEK SGD THB TND TRY TWD UAH USD UYU VND XAF XOF XPF ZAR
-    OMR IQD JOD KZT DZD"""
-)
+    found: dict[str | None, dict[str, str | None]] = {}
+    for row in samples.matching(table, column, wanted) if wanted else ():
+        if pair is None:
+            found.setdefault(row.get(column), dict(row))
+        elif name := row.get(pair[0]):
+            found.setdefault(row.get(column), {})[name] = row.get(pair[1])
+    known = sum(key in found for key in wanted)
+    is_found = bool(found) if pair else known >= _FOUND * len(wanted)
+    return [found.get(key) for key in keys], is_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +136,7 @@ def facts_of(values: Iterable[str | None]) -> Facts:
         distinct=len(set(some)) / len(some),
         emails=share(_EMAIL.fullmatch(v) for v in some),
         currencies=share(
-            _CURRENCY.fullmatch(v) and v.upper() in CURRENCIES for v in some
+            _CURRENCY.fullmatch(v) and v.upper() in _CURRENCIES for v in some
         ),
         languages=share(_LANGUAGE.fullmatch(v) for v in some),
         numbers=len(numbers) / len(some),

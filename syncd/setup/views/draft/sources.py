@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from syncd.core.sql_text import SqlName, quoted
-from syncd.setup.views.draft.samples import Row, Samples, aligned, pivoted
+from syncd.setup.views.draft.samples import Row, Samples, aligned
 from syncd.setup.views.draft.schema import (
     Catalogue,
     Kind,
@@ -108,7 +108,6 @@ def reach(
 def _to_one(
     catalogue: Catalogue, samples: Samples, source: Source, taken: set[str]
 ) -> Iterator[Source]:
-    """Follow the references of a source."""
     for reference in source.table.references[:_MOST_SOURCES]:
         table, name = catalogue.get(reference.table), reference.table.name
         about = meaning_of(reference.column).concepts | meaning_of(name).concepts
@@ -144,10 +143,7 @@ def _from_one(
         keys = source.values(reference.to)
         is_only = table.column(reference.column).is_unique
         pair = None if is_only else key_and_value(table)
-        if pair:
-            rows, is_found = pivoted(samples, table, reference, keys, pair)
-        else:
-            rows, is_found = aligned(samples, table, reference.column, keys)
+        rows, is_found = aligned(samples, table, reference.column, keys, pair)
         if not is_found and (pair or not reference.is_declared):
             continue
         yield Source(
