@@ -6,8 +6,7 @@ that not even a sequence moves.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -33,6 +32,7 @@ PAGE_ORDERS = 100
 LONGEST_SECONDS = 60.0
 """How long orders are read, all together."""
 
+_READER = "Name with --as who may read the shop's tables: their owner, or the DBA."
 _EVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -128,12 +128,15 @@ class Trial:
             SchemaMismatchError: A view lacks a column, or has one too many.
             PermissionDeniedError: The role may not read a table.
         """
-        with reading_as(), self._database.transaction(is_kept=False):
-            create(self._database, file, TRIAL_NAMES)
-            self._database.run(query("take_no_writes"))
-            source = TRIAL_NAMES.source(self._database)
-            refuse_other_columns(file, source)
-            return self._examine(file, source, orders)
+        try:
+            with self._database.transaction(is_kept=False):
+                create(self._database, file, TRIAL_NAMES)
+                self._database.run(query("take_no_writes"))
+                source = TRIAL_NAMES.source(self._database)
+                refuse_other_columns(file, source)
+                return self._examine(file, source, orders)
+        except PermissionDeniedError as error:
+            raise PermissionDeniedError(str(error), _READER) from error
 
     def _examine(self, file: ViewFile, source: Source, orders: int) -> TrialResult:
         survey = Survey(rules_of(self._settings), source.clock())
@@ -198,16 +201,6 @@ class Trial:
         except SyncdError:
             return None
         return _difference(current, result)
-
-
-@contextmanager
-def reading_as() -> Iterator[None]:
-    """Report missing rights as the reading role's, not the daemon's."""
-    try:
-        yield
-    except PermissionDeniedError as error:
-        hint = "Name with --as who may read the shop's tables: their owner, or the DBA."
-        raise PermissionDeniedError(str(error), hint) from error
 
 
 def refuse_other_columns(file: ViewFile, source: Source) -> None:

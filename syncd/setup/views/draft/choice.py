@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import islice
 
 from syncd.setup.views.draft.fields import HUNDREDTHS, Field, agree
 from syncd.setup.views.draft.roles import Role
@@ -123,7 +122,7 @@ class Candidates:
 
     def _doubts(self) -> Iterator[str]:
         facts, source = self.best.facts, self.best.source
-        for rival in islice(self._rivals(), 1):
+        if rival := next(self._rivals(), None):
             yield f"{rival.where} is as likely"
         if not facts.rows:
             yield "no rows to compare it with"
@@ -164,12 +163,9 @@ class Candidates:
         )
 
     def as_text(self, column: str, gap: str, form: str = NOT_EMPTY) -> Choice:
-        """Choose the best as it stands, by default with NULL for empty text.
+        """Choose the best in some form, by default with NULL for empty text.
 
-        Args:
-            column: Of the view.
-            gap: Why none is chosen, if none is worth a proposal.
-            form: How the SQL uses it.
+        If none is worth a proposal, `gap` is the reason.
         """
         if not self.is_enough:
             return self.gap(column, gap)

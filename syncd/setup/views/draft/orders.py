@@ -55,22 +55,13 @@ class Orders:
         return Candidates.of(ROLES[role], near, self._fields)
 
     def _may_have(self, source: Source, role: str) -> bool:
-        topics = ROLES[role].topics
+        topics, join = ROLES[role].topics, source.join
         if source.about & ROLES[role].not_of:
             return False
-        if role == "totalvalue" and self._is_whole(source):
+        is_of_order = source.hops == 1 and join and join.equals == self._key
+        if role == "totalvalue" and is_of_order and join and not join.is_first:
             return True
         return topics is None or bool(source.about & topics)
-
-    def _is_whole(self, source: Source) -> bool:
-        """Whether a row of it belongs to the order as a whole."""
-        join = source.join
-        return (
-            source.hops == 1
-            and join is not None
-            and not join.is_first
-            and join.equals == self._key
-        )
 
     def _number(self) -> Choice:
         found = self._find("orderid")

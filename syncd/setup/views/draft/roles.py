@@ -21,7 +21,6 @@ _LONGER = 0.2  # for any other meaning: the plainest name is the likeliest
 _UNKNOWN = 1.2  # for a word without meaning
 _SCALARS = "text integer number uuid enum"
 _NEUTRAL = frozenset({"order", "sale", "shop", "header", "purchase"})
-_MISLEADING = frozenset({"status_only"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class Role:
 
     def named(self, meaning: Meaning, about: frozenset[str]) -> float:
         """Return how well a name fits, in a table about something (0 to 10)."""
-        if meaning.concepts & (self.never | _MISLEADING):
+        if meaning.concepts & self.never:
             return 0.0
         known: dict[frozenset[str], float] = dict(self.patterns)
         for topic, more in self.within.items():
@@ -109,7 +108,7 @@ def _role(facts: Mapping[str, Any]) -> Role:
     return Role(
         _patterns(facts["patterns"]),
         {topic: _patterns(text) for topic, text in within.items()},
-        word_set(facts["never"]),
+        word_set(facts["never"]) | {"status_only"},
         (_NEUTRAL - counts) | word_set(facts.get("neutral", "")),
         frozenset(map(Kind, facts.get("kinds", _SCALARS).split())),
         _FITS[facts.get("fit", "any")],

@@ -58,13 +58,8 @@ def aligned(
 ) -> tuple[list[Row | None], bool]:
     """Find the row of each key; and whether there are rows for most of them.
 
-    Args:
-        samples: Of the table.
-        table: Where they are searched.
-        column: That has the key.
-        keys: As many as rows are returned; None has no row.
-        pair: Columns of a name and a value, where several rows make one of a key; then
-            some keys with rows are enough.
+    With a pair of columns, several rows make one of a key: names with their values.
+    Then any row is enough.
     """
     wanted = list(dict.fromkeys(k for k in keys if k is not None))[:_MOST_KEYS]
     found: dict[str | None, dict[str, str | None]] = {}

@@ -32,6 +32,14 @@ _NOT_LINES = word_set(
 )
 _OTHER_WORDS = word_set("log queue gift message export surcharge modification")
 _PEOPLE = frozenset({"customer", "user", "contact"})
+_NAMED = (
+    ({"purchase", "order"}, 3.0),  # what is bought from suppliers, as a rule
+    ({"order"}, 6.0),
+    ({"sale"}, 4.0),
+    ({"purchase"}, 4.0),
+    ({"billing"}, 1.5),  # invoices, where nothing is called an order
+    ({"placed"}, 1.5),
+)
 _PLAUSIBLE = 4.0
 _HALF = 0.5
 _LEAST = 3.5
@@ -100,25 +108,16 @@ def _own_score(table: Table) -> float:
     score += 0.5 * any("status" in c.meaning.concepts for c in table.columns)
     score -= 3 * (not table.key and not table.is_view)
     score -= 3 * any("supplier" in c.meaning.concepts for c in table.columns)
-    return score - 5 * _is_junction(table) - 0.5 * table.is_view
-
-
-def _is_junction(table: Table) -> bool:
-    """Return whether the primary key is made of references to other tables."""
     referring = {reference.column for reference in table.references}
-    return len(table.key) > 1 and referring >= set(table.key)
+    is_junction = len(table.key) > 1 and referring >= set(table.key)
+    return score - 5 * is_junction - 0.5 * table.is_view
 
 
 def _name_score(concepts: frozenset[str]) -> float:
     against = len(concepts & _NOT_ORDERS)
-    if {"purchase", "order"} <= concepts:  # what is bought from suppliers, as a rule
-        return 3.0 - 4.0 * against
-    if "order" in concepts:
-        return 6.0 - 4.0 * against
-    if concepts & {"sale", "purchase"}:
-        return 4.0 - 4.0 * against
-    if concepts & {"billing", "placed"}:  # invoices, where nothing is called an order
-        return 1.5 - 4.0 * against
+    for known, score in _NAMED:
+        if known <= concepts:
+            return score - 4.0 * against
     return 0.2 - 3.0 * against
 
 

@@ -64,12 +64,7 @@ def rates(
 ) -> Iterator[Rate]:
     """List where a line's rate of tax may be, the nearest first.
 
-    Args:
-        catalogue: Where tables of taxes are searched.
-        samples: Of these.
-        sources: The lines and what can be reached from them.
-        fields: Of the sources.
-        flags: Those among which one may show that a price includes its tax.
+    One of the flags may show whether a line's price includes its tax.
     """
     included = next(
         (

@@ -164,27 +164,19 @@ def _order(source: Source) -> str:
     return ", ".join([*first, *(f"f.{quoted(column)}" for column in columns)])
 
 
-def _indexes(plan: Plan) -> Iterable[dict[str, str]]:
-    """List the indexes that the look-ups want and that are not there."""
+def _indexes(plan: Plan) -> Iterable[tuple[str, str, str, str]]:
+    """List the indexes that the look-ups want and that are not there.
+
+    Each with what happens without it, a name, the column and a condition.
+    """
     moment = plan.moment
     if moment is None or moment.table.is_view:
         return
-    table = moment.table.title
     if moment.per_second is not None or not moment.time.is_indexed:
         name = "_".join(words(f"syncd {moment.table.name.name} {moment.time.name}"))
         where = " AND ".join(each.replace("{alias}.", "") for each in moment.where)
-        yield {
-            "why": "Without this index, each poll reads the whole table:",
-            "name": name[:60],
-            "table": table,
-            "column": one_line(moment.at()),
-            "where": one_line(where),
-        }
+        why = "each poll reads the whole table"
+        yield why, name[:60], one_line(moment.at()), one_line(where)
     if not moment.table.column(moment.key).is_indexed:
-        yield {
-            "why": "Without this index, each order is searched for in the whole table:",
-            "name": "",
-            "table": table,
-            "column": one_line(quoted(moment.key)),
-            "where": "",
-        }
+        why = "each order is searched for in the whole table"
+        yield why, "", one_line(quoted(moment.key)), ""
