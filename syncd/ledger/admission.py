@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
 from syncd.core.command_errors import RangePrunedError
-from syncd.core.errors import ViewsChangedError
+from syncd.core.errors import PausedError, ViewsChangedError
 from syncd.ledger.identity import IdentityGuard
-from syncd.ledger.pauses import refuse_paused
 from syncd.postgres.database import Database, Step, rows_of
 from syncd.postgres.statements import Statement, compose, query
 from syncd.source.orders import OrderQuery
@@ -49,6 +48,10 @@ class _Watermark:
     paused_at: datetime | None
     paused_reason: str | None
 
+    def refuse_paused(self) -> None:
+        if self.paused_at is not None:
+            raise PausedError("capture", self.paused_at, self.paused_reason)
+
 
 @dataclass(frozen=True, slots=True)
 class _Pruned:
@@ -78,7 +81,7 @@ class Admission:
             watermark = self.database.row(
                 _Watermark, query("lock_watermark"), feed=self.feed_id, durable=durable
             )
-            refuse_paused("capture", watermark.paused_at, watermark.paused_reason)
+            watermark.refuse_paused()
             yield watermark.confirmed_at
 
     def admit(
@@ -149,7 +152,7 @@ class Admission:
         (watermark,), rows = self.database.together(
             self._lock(durable=durable), Step(rows_of(kind), statement, params)
         )
-        refuse_paused("capture", watermark.paused_at, watermark.paused_reason)
+        watermark.refuse_paused()
         return rows
 
     def admit_touched_with(

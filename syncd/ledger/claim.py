@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from syncd.core.errors import VIEW_FAULTS, SyncdError
+from syncd.core.errors import VIEW_FAULTS, PausedError, SyncdError
 from syncd.core.several_rows import merged
 from syncd.ledger.admission import Admission, Admitted
-from syncd.ledger.pauses import refuse_paused
 from syncd.postgres.database import Step, row_and_pairs_of
 from syncd.postgres.statements import Statement, compose, query
 from syncd.source.orders import OrderQuery
@@ -229,7 +228,8 @@ class Claiming(Admission):
         if claimed.was_promoted:
             self.database.close()  # opening it records the promotion first
             return None
-        refuse_paused("sending", claimed.paused_at, claimed.paused_reason)
+        if claimed.paused_at is not None:
+            raise PausedError("sending", claimed.paused_at, claimed.paused_reason)
         return claimed.batch_id
 
     def _orders_of(self, claim: Claim) -> Sequence[Order]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from syncd.core.errors import PausedError
 from syncd.core.health_inputs import Pause
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
@@ -48,13 +47,3 @@ class PauseStore:
         sending = what == "sending"
         lifting = query("resume_sending") if sending else query("resume_capture")
         return self._database.find_value(datetime, lifting, feed=self._feed_id)
-
-
-def refuse_paused(what: str, since: datetime | None, why: str | None) -> None:
-    """Refuse what is paused.
-
-    Raises:
-        PausedError: It is, since then.
-    """
-    if since is not None:
-        raise PausedError(what, since, why)
