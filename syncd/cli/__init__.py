@@ -30,7 +30,9 @@ def _run() -> int:
         code = cli.main(prog_name="syncd", standalone_mode=False)
         streams.finish()
     except SyncdError as error:
-        _print_fault(error)
+        for line in str(error).splitlines():
+            click.echo(f"syncd: {line}", err=True)
+        click.echo(f"  {error.hint}", err=True)
         return error.exit_code
     except click.Abort:
         click.echo("syncd: nothing was changed", err=True)
@@ -42,12 +44,6 @@ def _run() -> int:
         _print_error(error)
         return ExitCode.USAGE
     return code if isinstance(code, int) else ExitCode.OK
-
-
-def _print_fault(error: SyncdError) -> None:
-    for line in str(error).splitlines():
-        click.echo(f"syncd: {line}", err=True)
-    click.echo(f"  {error.hint}", err=True)
 
 
 def _refuse_bytes(arguments: Sequence[str]) -> None:
@@ -69,18 +65,14 @@ def _report_bug(error: Exception) -> None:
 
 
 def _print_error(error: click.ClickException) -> None:
-    """Report what is wrong with the command as typed, and where its page is."""
-    click.echo(f"syncd: {_message(error)}", err=True)
+    """Print click's message, its closest suggestion alone, and where the page is."""
+    message = error.format_message()
+    if isinstance(error, NoSuchCommand | click.NoSuchOption) and error.possibilities:
+        message = f"{error.message} Did you mean {error.possibilities[0]!r}?"
+    click.echo(f"syncd: {message}", err=True)
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "syncd"
     click.echo(f"  `{path} --help` shows its usage.", err=True)
-
-
-def _message(error: click.ClickException) -> str:
-    """Return click's message, with the closest of its suggestions alone."""
-    if isinstance(error, NoSuchCommand | click.NoSuchOption) and error.possibilities:
-        return f"{error.message} Did you mean {error.possibilities[0]!r}?"
-    return error.format_message()
 
 
 @click.group(

@@ -55,7 +55,9 @@ def _print(findings: Sequence[Finding]) -> None:
         for finding in found:
             print_finding(console, finding)
     counts = Counter[str](finding.severity for finding in findings)
-    console.print(Text(_summary(counts), style="bold"))
+    errors, warnings = count(counts["error"], "error"), counts["warning"]
+    summary = f"{errors}, {count(warnings, 'warning')}, {counts['ok']} ok"
+    console.print(Text(summary, style="bold"))
     for severity in ("error", "warning"):
         first = next((f for f in findings if f.severity == severity), None)
         if first is not None:
@@ -79,8 +81,3 @@ def print_wrapped(console: Console, mark: str, text: str, style: str = "") -> No
         before = mark if number == 0 else " " * len(mark)
         line.rstrip()
         console.print(Text(before, style=style) + line, no_wrap=True, crop=False)
-
-
-def _summary(counts: Counter[str]) -> str:
-    errors, warnings = count(counts["error"], "error"), counts["warning"]
-    return f"{errors}, {count(warnings, 'warning')}, {counts['ok']} ok"

@@ -1,7 +1,7 @@
 """The plan of a backfill, for people: a histogram, what is sent, what is not, why."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 
 from rich.console import Console
 from rich.text import Text
@@ -38,7 +38,6 @@ _UNITS = {
     "year": "per year",
 }
 _AGAIN = "Delivered orders are sent again by --resend --reason TEXT only."
-_SHORT = timedelta(minutes=1)
 
 
 def show(plan: Plan, rate: float | None, zone: tzinfo) -> None:

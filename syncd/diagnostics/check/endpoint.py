@@ -115,7 +115,9 @@ def _reach(
             connection.connect()
             yield from _reached(connection, way, len(found))
     except ssl.SSLCertVerificationError as error:
-        yield _distrusted(error, way)
+        code = _DISTRUSTED.get(error.verify_code, "tls.untrusted")
+        message = f"{way}: {error.verify_message.rstrip('.')}"
+        yield Finding(code, "certificate", message)
     except ssl.SSLError as error:
         message = f"{way}: no TLS ({error.reason or 'no handshake'})"
         yield Finding("tls.broken", "certificate", message)
@@ -163,12 +165,6 @@ def _reached(connection: HTTPConnection, way: str, addresses: int) -> Iterator[F
     else:
         message = f"{way}: trusted, until {ends:%Y-%m-%d}"
         yield Finding("tls.trusted", "certificate", message)
-
-
-def _distrusted(error: ssl.SSLCertVerificationError, way: str) -> Finding:
-    message = f"{way}: {error.verify_message.rstrip('.')}"
-    code = _DISTRUSTED.get(error.verify_code, "tls.untrusted")
-    return Finding(code, "certificate", message)
 
 
 def _unreached(error: Exception, way: str, seconds: float) -> Finding:
