@@ -3,7 +3,7 @@
 A history table has an id of its own beside that of the order; both are numbers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -119,11 +119,17 @@ class _Columns:
             yield script("capture/keys_owner.sql", role=sql.Identifier(names.role))
 
     def fault(self, column: str) -> str | None:
-        """Return why a column cannot hold the orders' keys; None: it may."""
+        """Return why a column cannot hold the orders' keys; None: it may.
+
+        Others are compared if the views read them: these may be what was meant.
+        """
         chosen = self._compare(column)
         if chosen.values >= _ENOUGH and not chosen.known and chosen.held == 0:
             return chosen.title
-        read = self._read()
+        columns = self._database.mapping(
+            str, str, query("read_columns"), table=self._oid, views=self._views
+        )
+        read = [name for name, t in columns.items() if are_alike(t, self._key_type)]
         if column in read or not chosen.values:
             return None
         for other in read:
@@ -131,15 +137,6 @@ class _Columns:
             if better.share > chosen.share:
                 return f"{chosen.title}, and {better.title}"
         return None
-
-    def _read(self) -> Sequence[str]:
-        """List the columns of the table that the views read and that may be keys."""
-        columns = self._database.mapping(
-            str, str, query("read_columns"), table=self._oid, views=self._views
-        )
-        return [
-            name for name, kind in columns.items() if are_alike(kind, self._key_type)
-        ]
 
     def _compare(self, column: str) -> _Compared:
         names = {"table": self._table, "column": sql.Identifier(column)}

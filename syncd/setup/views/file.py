@@ -30,16 +30,12 @@ MOST_BYTES = 1_000_000
 """Of a file; no views are larger."""
 
 _SHOWN_WORDS = 3
-_WRAPPERS = {
-    ("BEGIN",),
-    ("BEGIN", "TRANSACTION"),
-    ("BEGIN", "WORK"),
-    ("START", "TRANSACTION"),
-    ("COMMIT",),
-    ("COMMIT", "TRANSACTION"),
-    ("COMMIT", "WORK"),
-    ("END",),
-}
+_WRAPPERS = frozenset(
+    {
+        *("BEGIN", "BEGIN TRANSACTION", "BEGIN WORK", "START TRANSACTION"),
+        *("COMMIT", "COMMIT TRANSACTION", "COMMIT WORK", "END"),
+    }
+)
 """What a file may hold beside the views; a transaction is made anyway."""
 _HINT = "Correct the view as PostgreSQL's message says; qualify tables with schemas."
 _OTHER_COLUMNS = "42P16"
@@ -127,7 +123,7 @@ class ViewFile:
         found: dict[SqlName, SqlStatement] = {}
         try:
             for statement in statements(text.removeprefix("\ufeff")):
-                if tuple(statement.keywords) in _WRAPPERS:
+                if " ".join(statement.keywords) in _WRAPPERS:
                     continue
                 view = _view_of(title, statement, names)
                 if view in found:

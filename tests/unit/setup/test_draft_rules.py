@@ -1,6 +1,8 @@
 """The draft's rules, without a database: names, statuses, values, whole schemas."""
 
+import tomllib
 from collections.abc import Sequence
+from importlib.resources import files
 
 import pytest
 
@@ -8,6 +10,7 @@ from syncd.core.sql_text import SqlName
 from syncd.setup.views.draft import Draft, compose
 from syncd.setup.views.draft.choice import Certainty
 from syncd.setup.views.draft.references import with_guesses
+from syncd.setup.views.draft.roles import ROLES
 from syncd.setup.views.draft.samples import Row, facts_of
 from syncd.setup.views.draft.schema import Catalogue, Column, Kind, Table
 from syncd.setup.views.draft.status import Step, confirmed_now, first_confirmed, step_of
@@ -227,3 +230,15 @@ def test_a_table_of_the_same_name_in_another_schema_is_uncertain() -> None:
     made = drafted({"orders": ORDER_ROWS}, ORDERS, other)
     assert made.choice("orders").certainty is Certainty.LIKELY
     assert "tenant.orders has the same name" in made.choice("orders").doubts
+
+
+def test_roles_name_meanings_that_words_have() -> None:
+    """Another one would never count."""
+    file = files("syncd.setup.views.draft") / "vocabulary.toml"
+    known = tomllib.loads(file.read_text("utf-8"))["concepts"].keys()
+    named: set[str] = set()
+    for role in ROLES.values():
+        named |= role.never | role.neutral | role.not_of | (role.topics or set())
+        for patterns in (role.patterns, *role.within.values()):
+            named |= {*role.within, *(meaning for each in patterns for meaning in each)}
+    assert named - known == set()

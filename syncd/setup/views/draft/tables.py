@@ -21,9 +21,9 @@ from syncd.setup.views.draft.words import meaning_of, word_set, words
 _NOT_ORDERS = word_set(
     """cart line status history payment address refund shipping tax discount meta
     edit supplier archive draft test version reserved price product variant
-    currency language email time company number_only key count quantity contact
+    currency language email time company key count quantity contact
     parent confirmed canceled subtotal total amount base deleted group ip weight
-    point code old new phone country gift country_only"""
+    point code old new phone country"""
 )
 _NOT_LINES = word_set(
     """discount tax refund shipping history status payment address reserved cart
