@@ -31,7 +31,8 @@ class Admitted:
 
     Attributes:
         taken: Keys that it took out of the outbox, in no order.
-        without_time: Orders that would be new, but are confirmed at no usable time.
+        without_time: Orders that would be new, but are confirmed at no usable time, or
+            have a key of more than 2,000 bytes.
         are_accepted: The views are those that were accepted; else nothing was written.
     """
 

@@ -79,7 +79,8 @@ SELECT NULL::text AS order_key
 -- order of confirmation; the last batch is topped up if it is unclaimed. What the view
 -- listed at the feed's start is not new, whatever usable time it had; only a backfill
 -- admits it, and what another backfill released. An order is written with the first
--- time at which the view lists it; without a usable time it is counted only. Those of a
+-- time at which the view lists it; without a usable time, or under a key that is too long
+-- for the ledger's index (2704 bytes with the feed), it is counted only. Those of a
 -- time of which the ledger may have lost records count as uncertain, and older ones
 -- that are captured soon after; so do all of a backfill that was running then, since
 -- its progress is unknown. Withdrawn orders keep their uncertain attempts. Uncertain
@@ -160,6 +161,7 @@ WITH views AS MATERIALIZED (
               FROM first_listings AS l) AS u
      GROUP BY u.order_key
     HAVING coalesce(min(u.listed_at), min(u.confirmed_at)) IS NOT NULL
+       AND octet_length(u.order_key) <= 2000
 ), ranked AS (
     SELECT f.order_key, f.confirmed_at, f.known, d.uncertain_attempts,
            row_number() OVER (PARTITION BY d.uncertain_attempts
