@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -12,7 +12,7 @@ from syncd.core.intervals import Interval, spread
 from syncd.ledger.batches import Ledger
 from syncd.postgres.statements import compose, query
 from syncd.source.orders import Source
-from syncd.source.position import Position, Stretch
+from syncd.source.position import INSTANT, Position, Stretch
 
 Purpose = Literal["send", "resend", "adopt"]
 
@@ -31,8 +31,6 @@ EACH = 10
 """So many orders are tried after each of so many times."""
 
 EXAMPLES = 3
-
-_INSTANT = timedelta(microseconds=1)
 
 Row = dict[str, object]
 Fault = tuple[str, str]
@@ -133,11 +131,7 @@ class Planner:
         )
 
     def plan(self, request: Request) -> Plan:
-        """Count the orders of a range and try some of them.
-
-        Raises:
-            SyncdError: The views cannot be read.
-        """
+        """Count the orders of a range and try some of them."""
         standings: dict[str, int] = {}
         days: dict[date, int] = {}
         to_send: dict[date, int] = {}
@@ -199,19 +193,11 @@ def take_sample(
 ) -> Sample:
     """Render orders spread over a range, of those that would be sent.
 
-    Args:
-        source: The views.
-        rules: Of rendering.
-        days: Orders that would be sent per day of the range, not empty.
-        span: The range.
-        whole: With the customer's fields.
-        taken: Returns which of some orders would be sent.
-
-    Raises:
-        SyncdError: The views cannot be read at all.
+    `days` has their numbers by day, and is not empty; `taken` returns which of some
+    orders would be sent; with `whole`, the customer's fields are rendered too.
     """
     # the lower end is excluded, and a shop may stamp whole days
-    before = [at - _INSTANT for at in spread(days, TIMES, rules.zone)]
+    before = [at - INSTANT for at in spread(days, TIMES, rules.zone)]
     starts = [max(start, span.lower) for start in before]
     times = source.spread(starts, span.upper, EACH)
     keys = taken(list(times))

@@ -19,7 +19,7 @@ from syncd.backfill.plan import Plan, Purpose
 from syncd.core.command_errors import BackfillStateError
 from syncd.core.intervals import Interval
 from syncd.ledger.batches import Ledger
-from syncd.postgres.statements import compose, query
+from syncd.postgres.statements import Statement, compose, query
 from syncd.source.orders import OrderPage, OrderQuery
 from syncd.source.position import Position
 
@@ -228,10 +228,7 @@ class BackfillStore:
         Raises:
             BackfillStateError: It is not running, or unknown.
         """
-        if not self._database.run(
-            query("pause_backfill"), backfill=number, **self._ours
-        ):
-            raise self._wrong_state(number, "paused")
+        self._change(query("pause_backfill"), number, "paused")
 
     def resume(self, number: int) -> None:
         """Resume a paused one.
@@ -239,10 +236,7 @@ class BackfillStore:
         Raises:
             BackfillStateError: It is not paused, or unknown.
         """
-        if not self._database.run(
-            query("resume_backfill"), backfill=number, **self._ours
-        ):
-            raise self._wrong_state(number, "resumed")
+        self._change(query("resume_backfill"), number, "resumed")
 
     def cancel(self, number: int) -> Cancelled:
         """End it; what was never in a request is given back.
@@ -251,9 +245,7 @@ class BackfillStore:
             BackfillStateError: It has ended, or is unknown.
         """
         with self._locked():
-            mark = query("cancel_backfill")
-            if not self._database.run(mark, backfill=number, **self._ours):
-                raise self._wrong_state(number, "cancelled")
+            self._change(query("cancel_backfill"), number, "cancelled")
             return self._database.row(
                 Cancelled, compose("release_backfill"), backfill=number, **self._ours
             )
@@ -265,9 +257,9 @@ class BackfillStore:
             self._database.run(query("lock_watermark"), durable=True, **self._ours)
             yield
 
-    def _wrong_state(self, number: int, what: str) -> BackfillStateError:
-        state = self.get(number).state
-        return BackfillStateError(
-            f"backfill {number} cannot be {what}: it is {state}",
-            "`syncd backfill list` shows where each stands.",
-        )
+    def _change(self, statement: Statement, number: int, done: str) -> None:
+        if not self._database.run(statement, backfill=number, **self._ours):
+            raise BackfillStateError(
+                f"backfill {number} cannot be {done}: it is {self.get(number).state}",
+                "`syncd backfill list` shows where each stands.",
+            )

@@ -11,7 +11,11 @@ _ALIKE = (
     {"smallint", "integer", "bigint"},
     {"text", "character varying"},
 )
-"""Types whose values have the same text, so that a key of one is found as the other."""
+"""Types whose values have the same text, so that a key of one is found as the other.
+
+Fewer than in `core.identity`, which compares the keys themselves then: a number with
+decimals or a padded text would be looked up in vain.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +43,9 @@ class KeyTable:
 def key_table(
     database: Database, target: Target, oid: int | None, view: str
 ) -> KeyTable:
-    """Find a table whose column has the type of the orders' key.
+    """Find a table whose column has the type of the orders' key in `view`.
 
-    Args:
-        database: That of the orders.
-        target: Table and column as they were named.
-        oid: The table's; None: there is none.
-        view: The one that lists the orders.
+    `oid` is that of the target's table; None: there is none.
 
     Raises:
         ConfigError: There is no such table or column, or it holds something else.

@@ -43,12 +43,8 @@ class PollCapture:
     """Finds newly confirmed orders; call `poll` again and again, from one thread.
 
     Args:
-        transactions: Those of the shop.
-        source: The views.
-        ledger: Where the orders go.
         lookback: How far before its commit an order may be stamped.
         size: Orders that a batch may hold.
-        tuning: How much is read, and how often what.
     """
 
     def __init__(

@@ -13,8 +13,6 @@ from syncd.capture.reconciliation_run import (
     ASKED,
     HOURS,
     SCOPES,
-    SHORTEST,
-    KeptRun,
     KeptTally,
     OrderCount,
     Page,
@@ -28,7 +26,7 @@ from syncd.core.tally import sentence
 from syncd.ledger.batches import Ledger
 from syncd.postgres.statements import query
 from syncd.source.orders import Source
-from syncd.source.position import Position, Stretch
+from syncd.source.position import INSTANT, Position, Stretch
 
 PAGE_ORDERS = 20_000
 UNTOUCHED = timedelta(minutes=2)
@@ -39,14 +37,11 @@ class Reconciliation:
     """Makes accounts of a feed's confirmed orders.
 
     Args:
-        source: The views.
-        ledger: The feed's ledger.
         size: Orders that a batch may hold.
         wait: Called before an order counts as missing: waits for as long as another
             capture needs to take what has just become visible. True: end instead.
         page: Orders that are compared at a time, at most; fewer where that takes longer
             than a statement may.
-        reading: Reads the views.
     """
 
     def __init__(
@@ -89,7 +84,7 @@ class Reconciliation:
         """
         database, ours = self._ledger.database, {"feed": self._ledger.feed_id}
         taken = database.find(
-            KeptRun,
+            ReconciliationRun,
             query("take_reconciliation"),
             scope=scope.name,
             period=scope.period,
@@ -97,7 +92,7 @@ class Reconciliation:
             **ours,
         )
         if taken:
-            return taken.run
+            return taken
         oldest, newest, now = self._bounds()
         lower = oldest
         if scope.span is not None:
@@ -114,8 +109,8 @@ class Reconciliation:
         """
         oldest, newest, _ = self._bounds()
         if lower is None:
-            lower = min(oldest, (upper or newest) - SHORTEST)
-        upper = upper or max(newest, lower + SHORTEST)
+            lower = min(oldest, (upper or newest) - INSTANT)
+        upper = upper or max(newest, lower + INSTANT)
         run = self._start(ASKED, lower, upper)
         assert run is not None  # noqa: S101  # what is asked for is always due
         return run
@@ -125,13 +120,13 @@ class Reconciliation:
         self._page_orders = min(2 * self._page_orders, self._most)
         oldest, newest, now = self._reading(self._source.bounds)
         newest = max(newest or now, now)
-        return min(oldest or newest, newest) - SHORTEST, newest, now
+        return min(oldest or newest, newest) - INSTANT, newest, now
 
     def _start(
         self, scope: Scope, lower: datetime, upper: datetime
     ) -> ReconciliationRun | None:
         rows = self._ledger.locked(
-            KeptRun,
+            ReconciliationRun,
             query("start_reconciliation"),
             feed=self._ledger.feed_id,
             scope=scope.name,
@@ -139,7 +134,7 @@ class Reconciliation:
             lower=lower,
             upper=upper,
         )
-        return rows[0].run if rows else None
+        return rows[0] if rows else None
 
     # Page by page
 
@@ -162,11 +157,7 @@ class Reconciliation:
     def _next_page(
         self, run: ReconciliationRun, reached: Position
     ) -> tuple[Page, bool] | None:
-        """Make the page after a position; a smaller one where the view is too slow.
-
-        Raises:
-            SyncdError: The views cannot be read.
-        """
+        """Make the page after a position; a smaller one where the view is too slow."""
         while True:
             try:
                 return self._reading(lambda: self._page(run, reached))

@@ -35,8 +35,6 @@ ASKED = Scope("asked", None, timedelta(0))
 COSTLY_SECONDS = 1.0
 """What looking for orders without a usable time may cost the accounts of the hours."""
 
-SHORTEST = timedelta(microseconds=1)
-
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationRun:
@@ -46,7 +44,13 @@ class ReconciliationRun:
     scope: str
     lower: datetime
     upper: datetime
-    reached: Position
+    reached_at: datetime
+    reached_key: str | None
+
+    @property
+    def reached(self) -> Position:
+        """How far it is."""
+        return Position.after(self.reached_at, self.reached_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,26 +76,6 @@ class ReconciliationResult:
     seconds: float
     without_time: int = 0
     unreadable: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class KeptRun:
-    """A run as the ledger keeps it."""
-
-    reconciliation_id: int
-    scope: str
-    lower_at: datetime
-    upper_at: datetime
-    reached_at: datetime
-    reached_key: str | None
-
-    @property
-    def run(self) -> ReconciliationRun:
-        """The run."""
-        after = Position.after(self.reached_at, self.reached_key)
-        return ReconciliationRun(
-            self.reconciliation_id, self.scope, self.lower_at, self.upper_at, after
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +141,8 @@ class OrderCount:
             first = row.first_key if row.standing == "missing" else first
         if self._is_reused([*moved]):
             return self.count(run, stretch, found)
-        for key in self._at_home(run, span, {k: t for k, (_, t) in moved.items()}):
+        times = {key: time for key, (_, time) in moved.items()}
+        for key in self._counted_here(run, span, times):
             standings[moved[key][0]] += 1
         return Page(stretch.end, tally_of(standings), first)
 
@@ -182,7 +167,7 @@ class OrderCount:
             return 0
         return self._source.count_listed(keys, run.lower, span.lower)
 
-    def _at_home(
+    def _counted_here(
         self, run: ReconciliationRun, span: Interval, moved: dict[str, datetime]
     ) -> Iterator[str]:
         """Name those of the orders that are to be counted in this page.
@@ -196,8 +181,8 @@ class OrderCount:
         for key, at in self._source.listings([*moved], run.lower, run.upper):
             listed.setdefault(key, []).append(at)
         for key, times in listed.items():
-            home = moved[key] if moved[key] in times else min(times)
-            if span.lower < home <= span.upper:
+            counted_at = moved[key] if moved[key] in times else min(times)
+            if span.lower < counted_at <= span.upper:
                 yield key
 
     def count_without_time(self, run: ReconciliationRun) -> int | None:

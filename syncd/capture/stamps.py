@@ -141,11 +141,7 @@ class StampWatch:
         self._raised_at: int | None = None
 
     def check(self) -> Turn:
-        """Check, when it is due.
-
-        Raises:
-            SyncdError: The database failed.
-        """
+        """Check, when it is due."""
         started = self._tuning.clock()
         if started < self._compare_at:
             return Turn.NOT_DUE
@@ -173,7 +169,8 @@ class StampWatch:
     def _raise(self, shift: Shift, key: str) -> None:
         zones = probable_zones(self._source.database, shift)
         reason = describe_shift(shift, zones)
-        self._keep(reason)
+        database, feed = self._ledger.database, self._ledger.feed_id
+        database.run(query("raise_alarm"), feed=feed, alarm=ALARM, reason=reason)
         self._raised_at = self._listed.count + self._admitted.count
         self._log.emit_folded(
             "stamps.shifted",
@@ -183,14 +180,6 @@ class StampWatch:
             order_key=key,
             offset_seconds=shift.offset.total_seconds(),
             time_zone=zones[0] if zones else None,
-        )
-
-    def _keep(self, reason: str) -> None:
-        self._ledger.database.run(
-            query("raise_alarm"),
-            feed=self._ledger.feed_id,
-            alarm=ALARM,
-            reason=reason,
         )
 
     def _end(self) -> None:

@@ -18,8 +18,6 @@ class Pages:
     """Admits pages of the order database's view; the source with the ledger.
 
     Args:
-        source: The views.
-        ledger: Where the orders go.
         size: Orders that a batch may hold.
         orders: Orders that a page holds.
     """

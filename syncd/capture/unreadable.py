@@ -85,7 +85,6 @@ class UnreadableOrders:
     Args:
         source: What it reads; it shares the exclusion's keys.
         ledger: Where the alarm is kept; None: nowhere, before the feed's first start.
-        log: Where to name the orders.
         exclusion: Shared with the other readers of the process.
     """
 

@@ -113,7 +113,6 @@ class Connection:
     Not for use by two threads at once.
 
     Args:
-        dsn: Where to.
         application_name: How it shows in `pg_stat_activity`.
         time_zone: Of times that the views give without one.
         keeps_plans: Statements are planned once, not for each of their values. For

@@ -48,13 +48,9 @@ def translate(
     *,
     in_recovery: bool | None = None,
 ) -> SyncdError:
-    """Turn an error of the driver's into one of syncd's.
+    """Turn an error of the driver's into one of syncd's; `place` is what was read.
 
-    Args:
-        error: As psycopg raised it.
-        dsn: Whose connection it was.
-        place: What was being done.
-        in_recovery: The server is a standby; None where that is not known.
+    `in_recovery`: whether the server is a standby; None where that is not known.
     """
     if error.sqlstate is None:
         return _of_connecting(str(error), dsn)

@@ -1,4 +1,4 @@
-"""The connections of one part of syncd: to the shop's order database and the ledger's.
+"""A component's connections: to the shop's order database and the ledger's.
 
 They are one and the same unless `[ledger] dsn` names another database.
 """
@@ -57,12 +57,9 @@ class Connections:
 
 
 def connect(settings: Settings, role: str, *, keeps_plans: bool = False) -> Connections:
-    """Make the connections for one part.
+    """Make the connections of one component; `role` shows in `pg_stat_activity`.
 
-    Args:
-        settings: Where to.
-        role: Shows in `pg_stat_activity`.
-        keeps_plans: It reads by key only, often.
+    With `keeps_plans` for one that reads by key only, often.
     """
 
     def open_on(dsn: str, *, writes: bool) -> Database:
@@ -85,14 +82,14 @@ def connect(settings: Settings, role: str, *, keeps_plans: bool = False) -> Conn
 
 
 def transactions_of(connections: Connections) -> Transactions:
-    """Make the view of the shop's transactions on a part's connections."""
+    """Make what reads the shop's transactions over a component's connections."""
     return Transactions(connections.source, connections.primary)
 
 
 def source_on(
     settings: Settings, connections: Connections, left_out: LeftOut | None = None
 ) -> Source:
-    """Make the source of the configured views on a part's connections."""
+    """Make the source of the configured views on a component's connections."""
     return Source(
         connections.source,
         settings.source.confirmed_view,

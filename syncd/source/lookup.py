@@ -39,12 +39,7 @@ class Bounds(NamedTuple):
 
 
 class OrderLookup:
-    """Reads the views' rows of orders, by key, number, address or time.
-
-    Args:
-        database: A connection to the order database.
-        views: The two views.
-    """
+    """Reads the views' rows of orders, by key, number, address or time."""
 
     def __init__(self, database: Database, views: Views) -> None:
         self.database = database

@@ -81,9 +81,6 @@ class Source(OrderLookup):
     """What the daemon reads in the order database; it never writes there.
 
     Args:
-        database: A connection to it.
-        confirmed: Name of the view of confirmed orders.
-        purchases: Name of the view of their events.
         beside_ledger: Whether the ledger's statements may read the views themselves.
         left_out: Orders that are read as if they had no time; None: none are.
     """

@@ -98,13 +98,7 @@ class RowFinder:
 
 
 def _unnamed(sqlstate: str, where: str, name: str) -> UnreadableViewError:
-    """Return the error of a row whose key is not known.
-
-    Args:
-        sqlstate: The code of the view's error.
-        where: The span of the row's time.
-        name: The view, as it is configured.
-    """
+    """Return the error of a row whose key is not known."""
     return UnreadableViewError(
         sqlstate,
         f"{name} fails with SQLSTATE {sqlstate} on a row confirmed {where}, in "

@@ -53,7 +53,6 @@ class AdmissionContext:
 
     Attributes:
         source: The views, on the outbox's reader.
-        ledger: Where the orders go.
         size: Orders that a batch may hold.
         spans_outbox: Whether one transaction holds ledger and outbox.
     """
@@ -68,9 +67,7 @@ class OutboxCapture:
     """Takes touched orders out of the outbox; a `Follower`.
 
     Args:
-        outbox: The feed's rows.
         notifications: When to poll at once.
-        intake: Where to.
         log: Gets faults, and once that no notifications arrive.
         offer: Leaves what a notification announced to a worker; False: none takes it.
     """

@@ -87,11 +87,7 @@ class NotifyListener:
         return missed or "" in payloads
 
     def probe(self) -> None:
-        """Send oneself a notification; reopen the listener if the last one was lost.
-
-        Raises:
-            SyncdError: The other connection failed.
-        """
+        """Send oneself a notification; reopen the listener if the last one was lost."""
         if self._asked_at is not None:
             self._listener.close()
             self._probe_lost = True

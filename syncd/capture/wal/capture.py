@@ -30,12 +30,8 @@ class WalCapture:
     """Follows tables through a replication slot; `step` again and again.
 
     Args:
-        stream: The slot's changes.
-        monitor: Monitors the slot.
         source: The views, on a connection to the database of the slot.
-        ledger: Where the orders go.
         size: Orders that a batch may hold.
-        tuning: How much is taken and held, and how often what is done.
     """
 
     def __init__(

@@ -48,10 +48,6 @@ class SlotMonitor:
 
     Args:
         source: The database of the slot.
-        progress: How far it was read.
-        feed: Whose it is.
-        name: The feed's name.
-        log: For warnings.
         lookback: How far an order's time may lie before its transaction.
     """
 

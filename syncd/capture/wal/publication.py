@@ -109,10 +109,8 @@ class Publication:
     def choose(self, target: Target, oid: int | None, view: str) -> tuple[Table, str]:
         """Find a table that can be followed without harm.
 
-        Args:
-            target: Table and column as they were named.
-            oid: The table's; None: there is none.
-            view: That with the orders' keys.
+        `oid` is that of the target's table, None: there is none; `view` lists the
+        orders.
 
         Returns:
             The table, and why whole rows are published ("" when they are not).

@@ -90,9 +90,6 @@ class ReplicationStream:
         Args:
             keys: The key column of each table, by the table's oid.
             position: What the slot has confirmed.
-
-        Raises:
-            SyncdError: It is not possible.
         """
         statement = composed(
             "start_replication",

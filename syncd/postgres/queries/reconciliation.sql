@@ -110,7 +110,8 @@ UPDATE syncd.reconciliation
             ORDER BY r.started_at DESC
             LIMIT 1
               FOR NO KEY UPDATE SKIP LOCKED)
-RETURNING reconciliation_id, scope, lower_at, upper_at, reached_at, reached_key;
+RETURNING reconciliation_id AS number, scope, lower_at AS lower, upper_at AS upper,
+          reached_at, reached_key;
 
 -- name: start_reconciliation :many
 -- Starts an account, unless one of its scope was started within the period, or admissions
@@ -138,7 +139,8 @@ SELECT %(feed)s, %(scope)s, %(lower)s, %(upper)s, %(lower)s
                                        WHERE r.feed_id = %(feed)s
                                          AND r.scope = 'promotion'
                                          AND r.finished_at > f.lost_until)))
-RETURNING reconciliation_id, scope, lower_at, upper_at, reached_at, reached_key;
+RETURNING reconciliation_id AS number, scope, lower_at AS lower, upper_at AS upper,
+          reached_at, reached_key;
 
 -- name: advance_reconciliation :rows
 -- Adds a page; changes no row when another instance took the account over.
