@@ -63,12 +63,7 @@ class BackfillLoop:
     """Drives the backfills of one feed; run it in a thread of its own.
 
     Args:
-        source: The views.
-        ledger: Of the feed.
         wake_ups: Of the workers, and its own.
-        log: Has the lines.
-        limits: How much is taken.
-        reading: Reads the view.
     """
 
     def __init__(
@@ -113,9 +108,6 @@ class BackfillLoop:
 
         Returns:
             In how many seconds to do so again; 0.0 when a page was taken.
-
-        Raises:
-            SyncdError: The database failed, or the views cannot be read.
         """
         seconds = self._idle_seconds
         for active in self._store.active(LIVE_LAG, LOG_PERIOD):

@@ -38,13 +38,7 @@ from syncd.source.connections import transactions_of
 class Components:
     """Makes the components of one daemon, and has what they share.
 
-    Args:
-        opened: The feed.
-        reactions: To the components' errors.
-        tuning: How they are made.
-
     Attributes:
-        reactions: As given.
         wake_ups: Wakes the threads that wait for work.
         offer: To the workers, of touched orders.
         rate_limiter: Shared by all workers.

@@ -24,7 +24,6 @@ class CaptureLog:
     """Logs what was captured; may be used by any thread.
 
     Args:
-        log: Has the lines.
         changed: Called with the keys of orders that were changed.
         patience_seconds: How far the follower may lie behind the poll.
     """

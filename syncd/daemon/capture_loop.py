@@ -21,12 +21,9 @@ class CaptureLoop:
     """Captures newly confirmed orders, and wakes the workers.
 
     Args:
-        poll: Finds what has become confirmed.
         follower: Hears of changed orders; None: there is only the poll.
         wake_up: Of the workers.
         reactions: To the errors of the follower.
-        capture_log: Has the lines.
-        reading: Reads the views for the poll.
     """
 
     def __init__(
@@ -74,7 +71,13 @@ class CaptureLoop:
     def _poll_once(self) -> PollResult:
         started = time.monotonic()
         polled = self._reading(self._poll.poll)
-        self._report(polled, time.monotonic() - started)
+        if polled.orders:
+            self._wake_up.notify()
+        self._log.polled(polled, time.monotonic() - started)
+        if polled.held:
+            self._log.held_back(polled.held, polled.held_seconds, self._poll.holder())
+        if self._follower is not None:
+            self._log.cross_check(self._follower.capture, polled.keys)
         return polled
 
     def start(self) -> list[threading.Thread]:
@@ -113,12 +116,3 @@ class CaptureLoop:
         if followed.orders:
             self._wake_up.notify()
         return followed
-
-    def _report(self, polled: PollResult, seconds: float) -> None:
-        if polled.orders:
-            self._wake_up.notify()
-        self._log.polled(polled, seconds)
-        if polled.held:
-            self._log.held_back(polled.held, polled.held_seconds, self._poll.holder())
-        if self._follower is not None:
-            self._log.cross_check(self._follower.capture, polled.keys)

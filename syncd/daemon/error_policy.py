@@ -137,22 +137,15 @@ class ErrorPolicy:
 
     def _report(self, error: SyncdError, retry_seconds: float) -> None:
         kind, reason = type(error).__name__, f"{error}. {error.hint}"
+        facts: dict[str, object] = {
+            "error_kind": kind,
+            "reason": reason,
+            "retry_seconds": retry_seconds,
+        }
         if error.reaction is Reaction.HOLD:
-            self._log.emit_folded(
-                "views.unavailable",
-                (kind, reason),
-                error_kind=kind,
-                reason=reason,
-                retry_seconds=retry_seconds,
-            )
-            return
-        self._log.emit_folded(
-            "database.unavailable",
-            (kind, reason),
-            error_kind=kind,
-            reason=reason,
-            retry_seconds=retry_seconds,
-        )
+            self._log.emit_folded("views.unavailable", (kind, reason), **facts)
+        else:
+            self._log.emit_folded("database.unavailable", (kind, reason), **facts)
 
     def recover(self, component: str) -> None:
         """Note that a component works; log it if it did not before."""
@@ -166,7 +159,7 @@ class ErrorPolicy:
             self._log.emit("database.recovered", down_seconds=down)
 
     def _report_pause(self, pause: PausedError) -> None:
-        """Log it once, whichever of the components heard of it."""
+        """Log it once, whichever of the components met it."""
         with self._guard:
             if self._paused.get(pause.what) == pause.since:
                 return

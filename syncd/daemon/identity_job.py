@@ -19,11 +19,7 @@ class IdentityJob:
     """Compares when that is due, or when an admission met views that were changed.
 
     Args:
-        guard: Compares tables and views.
-        keys: Compares the keys of single orders.
-        log: Where to write what was found.
         changed: Set when an admission met changed views, or orders from the past.
-        reading: Reads the views.
     """
 
     def __init__(
@@ -46,22 +42,14 @@ class IdentityJob:
         self._reused_at: datetime | None = None
 
     def run(self) -> Turn:
-        """Compare if it is time to.
-
-        Raises:
-            SyncdError: A database failed, or the views cannot be read.
-        """
+        """Compare if it is time to."""
         if time.monotonic() < self._compare_at and not self._changed.is_set():
             return Turn.NOT_DUE
         self.compare()
         return Turn.DONE
 
     def compare(self) -> IdentityCheck:
-        """Compare now, and log what was found.
-
-        Raises:
-            SyncdError: A database failed, or the views cannot be read.
-        """
+        """Compare now, and log what was found."""
         self._is_awaited |= self._changed.is_set()
         self._changed.clear()
         self._compare_at = float("-inf")  # due until it has succeeded

@@ -44,10 +44,6 @@ class MendedJob:
     """Tries rejected orders again when they were changed, and now and then.
 
     Args:
-        orders: The rejected ones.
-        changed: What capture heard of.
-        wake_up: For the workers.
-        log: Has the lines.
         defers: Whether changed orders that were not sent yet are left alone for longer.
     """
 

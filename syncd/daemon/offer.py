@@ -23,8 +23,6 @@ class Offer:
     What no worker admits within `OFFERED_SECONDS` the capture takes itself.
 
     Args:
-        settings: The feed's.
-        wake_up: For the workers.
         note: Called with what a worker admitted.
     """
 

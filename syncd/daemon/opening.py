@@ -24,8 +24,6 @@ class Access:
 
     Attributes:
         connections: Of this component alone.
-        source: The two views.
-        ledger: Of the feed.
         reading: Reads the views, without the orders that fail.
     """
 
@@ -39,7 +37,6 @@ class Connector:
     """Connects the components of one daemon, and closes every connection.
 
     Args:
-        settings: Where to.
         log: Names the orders that cannot be read.
         unreadable_seconds: How often those are read again.
     """
@@ -106,12 +103,8 @@ class OpenFeed:
     """A feed, and what this process serves it with.
 
     Attributes:
-        settings: The feed's.
         log: Its lines name the instance.
-        connector: Connects the components.
         ledger: The connection of the instance.
-        feed: As it was started.
-        instance: This process.
         clone_guard: Checks that the ledger is the one served before.
     """
 
@@ -125,11 +118,7 @@ class OpenFeed:
 
     @classmethod
     def of(cls, settings: Settings, log: Log, connector: Connector) -> "OpenFeed":
-        """Find the feed, or start it, and become an instance of it.
-
-        Raises:
-            SyncdError: The feed cannot be served.
-        """
+        """Find the feed, or start it, and become an instance of it."""
         connections = connector.connect("housekeeping")
         ledger = connections.ledger
         feed = _find_feed(settings, connector, connections)
@@ -157,13 +146,9 @@ class OpenFeed:
 def open_feed(
     settings: Settings, log: Log, tuning: Tuning, *, new_feed: bool
 ) -> OpenFeed:
-    """Check the start conditions, then open the feed.
+    """Check the start conditions, then open the feed; `log` names the instance.
 
-    Args:
-        settings: The feed's.
-        log: Names the instance from then on.
-        tuning: How the feed is served.
-        new_feed: Whether a new feed is wanted even beside others.
+    With `new_feed` a new feed is wanted even beside others.
 
     Raises:
         SyncdError: The feed cannot be served; every connection is closed again.

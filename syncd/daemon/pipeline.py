@@ -51,10 +51,6 @@ JUMP_SECONDS = 1.0
 class Pipeline:
     """One feed's components: `begin`, then `halt`, `close`; or `pass_once`, `close`.
 
-    Args:
-        opened: The feed.
-        tuning: How the components are made.
-
     Attributes:
         schedule: Runs what is periodic.
     """
@@ -90,11 +86,7 @@ class Pipeline:
     ) -> "Pipeline":
         """Find the feed, or start it, and make its components; nothing works yet.
 
-        Args:
-            settings: Of the feed.
-            log: Names the instance from then on.
-            new_feed: Whether a new feed is wanted even beside others.
-            tuning: How the components are made.
+        With `new_feed` a new feed is wanted even beside others.
 
         Raises:
             SyncdError: It cannot begin like this; everything is closed again.
@@ -138,12 +130,7 @@ class Pipeline:
     def begin(self) -> None:
         """Capture and deliver from now on, in threads; compare the views first."""
         self.reactions.run("identity", self._identity_job.compare)
-        workers = self._start_workers()
-        self._threads = [
-            *self._capture_loop.start(),
-            *workers,
-            self._start_backfill_loop(),
-        ]
+        self._threads = [*self._start_loops(), *self._capture_loop.start()]
         self._start_schedule()
 
     def pass_once(self, patience_seconds: float) -> ExitCode:
@@ -217,23 +204,17 @@ class Pipeline:
             if job.next_run_time > latest + job.trigger.interval:
                 job.modify(next_run_time=now)
 
-    def _start_workers(self) -> list[threading.Thread]:
-        threads = []
-        for number in range(self.settings.squeezely.max_in_flight):
-            worker = self._components.worker(number)
-            threads.append(threading.Thread(target=worker.run, name=f"send-{number}"))
-        rereader = self._components.rereader()
-        threads.append(threading.Thread(target=rereader.run, name="reread"))
+    def _start_loops(self) -> list[threading.Thread]:
+        made = self._components
+        workers = range(self.settings.squeezely.max_in_flight)
+        loops = {f"send-{number}": made.worker(number).run for number in workers}
+        loops["reread"] = made.rereader().run
+        loops["backfill"] = partial(self._backfill_loop.run, self.reactions)
+        threads = [threading.Thread(target=run, name=n) for n, run in loops.items()]
         for thread in threads:
             thread.start()
-        self._components.offer.open()
+        made.offer.open()
         return threads
-
-    def _start_backfill_loop(self) -> threading.Thread:
-        drive = partial(self._backfill_loop.run, self.reactions)
-        thread = threading.Thread(target=drive, name="backfill")
-        thread.start()
-        return thread
 
     def _jobs(self) -> list[tuple[str, Callable[[], object], float]]:
         return [

@@ -43,10 +43,8 @@ class Daemon:
     """One feed's daemon; make it, then `run` or `run_once`, in the main thread.
 
     Args:
-        settings: To begin with.
         reread: Reads the settings again, for SIGHUP; None: they stay as they are.
         new_feed: Whether a new feed is wanted even beside others.
-        tuning: How its components are made.
     """
 
     def __init__(
@@ -93,9 +91,6 @@ class Daemon:
         Args:
             patience_seconds: How long to wait for running transactions, so that the
                 watermark can move.
-
-        Raises:
-            SyncdError: The database failed, or only a person can help.
         """
         pipeline = self._open_first(self._settings, self._log)
         pipeline.report_start()

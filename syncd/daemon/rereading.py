@@ -22,10 +22,7 @@ class Rereader:
 
     Args:
         delivery: Of such batches alone.
-        ledger: On the same connection.
         rate_limiter: Shared with the workers.
-        wake_ups: One of them comes while such batches wait.
-        reactions: To errors.
         disconnect: Closes its connections, which open again on use.
     """
 

@@ -18,12 +18,8 @@ class Tuning:
     """How often a daemon does what, and how much at a time.
 
     Attributes:
-        poll: For the poll.
-        wal: For the capture from the WAL.
         unreadable_seconds: How often unreadable rows are read again.
-        backfill: How much of the past is taken at a time.
         step_seconds: What a component's step may take by default.
-        stamps: For the comparison of orders' stamps.
         lease_margin: How much longer than its POST may take a claim is held.
         wall_clock: The machine's, which may be set.
     """

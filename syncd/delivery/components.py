@@ -48,13 +48,6 @@ class DeliveryComponents:
     """Each does one thing for a delivery.
 
     Attributes:
-        reader: Reads the rows of a claim's orders from the view.
-        renderer: Makes events of them.
-        api: Sends them.
-        settlement: Settles what was sent, by its answer.
-        unread: Settles what could not be read.
-        left_out: Counts details that did not fit into events.
-        fingerprints: Keeps fingerprints of events.
         touched: Brings orders that were touched and are to be admitted with a claim.
         lease_margin: How much longer than its POST may take a claim is held.
     """

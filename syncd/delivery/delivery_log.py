@@ -127,15 +127,7 @@ class DeliveryLog:
     def refused(self, claim: Claim, decision: Decision, receipt: Receipt) -> None:
         """Log that a batch was halved."""
         self._trouble = True
-        self._log.emit(
-            "batch.split",
-            batch=claim.batch_id,
-            attempt=claim.attempt,
-            orders=receipt.sent,
-            outcome=receipt.outcome,
-            status=receipt.status,
-            reason=receipt.reason,
-        )
+        self._log.emit("batch.split", **_facts(claim, receipt))
         self._uncertain(claim, decision, receipt)
 
     def held(self, decision: Decision, receipt: Receipt) -> None:
@@ -166,44 +158,34 @@ class DeliveryLog:
         self._uncertain(claim, decision, receipt)
         if decision.holds:
             return
-        self._log.emit(
-            "batch.deferred",
-            batch=claim.batch_id,
-            attempt=claim.attempt,
-            orders=receipt.sent,
-            outcome=receipt.outcome,
-            status=receipt.status,
-            reason=receipt.reason,
-            retry_seconds=wait.total_seconds(),
-        )
+        facts = _facts(claim, receipt, retry_seconds=wait.total_seconds())
+        self._log.emit("batch.deferred", **facts)
 
     def lost(
         self, claim: Claim, receipt: Receipt, orders: int, *, is_held: bool
     ) -> None:
         """Log that a claim is not in the ledger any more, whose orders were sent."""
-        self._log.emit(
-            "batch.uncertain",
-            batch=claim.batch_id,
-            attempt=claim.attempt,
-            orders=orders,
-            outcome=receipt.outcome,
-            status=receipt.status,
-            reason="the ledger has lost the claim: its server crashed or was promoted",
-            is_held=is_held,
-        )
+        reason = "the ledger has lost the claim: its server crashed or was promoted"
+        facts = _facts(claim, receipt, orders=orders, reason=reason, is_held=is_held)
+        self._log.emit("batch.uncertain", **facts)
 
     def _uncertain(self, claim: Claim, decision: Decision, receipt: Receipt) -> None:
         if decision.uncertain:
-            self._log.emit(
-                "batch.uncertain",
-                batch=claim.batch_id,
-                attempt=claim.attempt,
-                orders=receipt.sent,
-                outcome=receipt.outcome,
-                status=receipt.status,
-                reason=receipt.reason,
-                is_held=decision.holds,
-            )
+            facts = _facts(claim, receipt, is_held=decision.holds)
+            self._log.emit("batch.uncertain", **facts)
+
+
+def _facts(claim: Claim, receipt: Receipt, **others: object) -> dict[str, object]:
+    """Return the fields of an attempt that was not accepted, and others."""
+    return {
+        "batch": claim.batch_id,
+        "attempt": claim.attempt,
+        "orders": receipt.sent,
+        "outcome": receipt.outcome,
+        "status": receipt.status,
+        "reason": receipt.reason,
+        **others,
+    }
 
 
 def _lag_seconds(claim: Claim) -> float:

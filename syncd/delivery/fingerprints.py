@@ -54,10 +54,7 @@ class Fingerprints:
     """What one worker has sent lately.
 
     Args:
-        ledger: Where they are kept.
         source: Whose view made the events.
-        view: That view's name.
-        fingerprint_key: Makes them.
     """
 
     def __init__(

@@ -67,7 +67,6 @@ class RowReader:
     """Reads rows of the `purchases` view in pieces that it can serve.
 
     Args:
-        source: Where from.
         size: How many at a time; shared by all readers of the same view.
     """
 
@@ -140,8 +139,6 @@ class Unread:
     """Settles the orders that could not be read; the claim keeps the rest.
 
     Args:
-        ledger: Of the claims.
-        report: Writes the log lines.
         history: How rows were read lately; shared by the workers.
     """
 

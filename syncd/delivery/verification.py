@@ -47,7 +47,6 @@ class Verification:
 
     Args:
         settings: Whom to send to, and in which form first.
-        api: The connection to it.
         answers: What its answers mean; unknown ones are recorded.
         customer: Email address of the test's customer.
         product: Id of a product, preferably one that Squeezely has.
