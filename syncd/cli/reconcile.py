@@ -15,7 +15,7 @@ from syncd.cli.option import as_json_option
 from syncd.cli.output import print_lines
 from syncd.config.settings import Settings
 from syncd.core.errors import ExitCode
-from syncd.daemon.reconciliation_job import report_missing
+from syncd.daemon.jobs import report_missing
 from syncd.log import log
 from syncd.source.connections import source_on
 

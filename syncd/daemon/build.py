@@ -16,14 +16,11 @@ from syncd.capture.wal.capture import follow_wal
 from syncd.daemon.backfill_loop import BackfillLoop
 from syncd.daemon.capture_log import PATIENCE_SECONDS, CaptureLog
 from syncd.daemon.capture_loop import CaptureLoop
-from syncd.daemon.delivery_loop import DeliveryLoop, RateLimiter
+from syncd.daemon.delivery_loop import DeliveryLoop, RateLimiter, Rereader
 from syncd.daemon.error_policy import ErrorPolicy
-from syncd.daemon.identity_job import IdentityJob
-from syncd.daemon.mended_job import ChangedOrders, MendedJob
+from syncd.daemon.jobs import ChangedOrders, IdentityJob, MendedJob, ReconciliationJob
 from syncd.daemon.offer import Offer
 from syncd.daemon.opening import Access, OpenFeed
-from syncd.daemon.reconciliation_job import ReconciliationJob
-from syncd.daemon.rereading import Rereader
 from syncd.daemon.tuning import DEFAULTS, Tuning
 from syncd.daemon.wakeup import WakeUps
 from syncd.delivery.components import DeliveryComponents, Reads

@@ -1,4 +1,8 @@
-"""One batch in flight: a thread that delivers, live orders first, within the rate."""
+"""The threads that deliver, each one batch at a time and within the rate.
+
+Workers take live orders first. What cannot be read has a thread of its own, so that no
+worker waits for it.
+"""
 
 import threading
 import time
@@ -21,6 +25,10 @@ QUIET_SECONDS = 90.0
 
 SHORTEST_SECONDS = 0.02
 """How long it sleeps at least when something is due that it did not get."""
+
+_REREADING = "rereading"
+_REREAD_SECONDS = (0.2, 5.0)
+_REST_SECONDS = 3600.0
 
 
 class RateLimiter:
@@ -99,13 +107,12 @@ class DeliveryLoop:
             self._wake_up.wait(
                 self._seen, self._reactions.seconds_to_wait(self._component)
             )
-        self._end()
+        _end(self._delivery)
 
     def drain(self, more: Callable[[], bool] = lambda: False) -> None:
         """Deliver until nothing is due, keeping to the rate; errors are raised.
 
-        Args:
-            more: Brings more that is due; False when there is none.
+        `more` brings more that is due; False when there is none.
         """
         try:
             while not self._reactions.stopping.is_set():
@@ -115,7 +122,7 @@ class DeliveryLoop:
                     break
                 self._awaits_backfill = True
         finally:
-            self._end()
+            _end(self._delivery)
 
     def _waits_for_the_rate(self) -> bool:
         """Sleep until a lane may send what is due; False when nothing is."""
@@ -124,12 +131,6 @@ class DeliveryLoop:
         paced = [self._rate_limiter.seconds_to_wait(lane) for lane in get_args(Lane)]
         time.sleep(min(filter(None, paced), default=SHORTEST_SECONDS))
         return True
-
-    def _end(self) -> None:
-        """Put back what is still in hand: it was claimed, and never sent."""
-        with suppress(SyncdError):
-            self._delivery.finish()
-        self._delivery.close()
 
     def _take_turn(self) -> Turn:
         """Deliver while something is due; not due while the rate holds every lane."""
@@ -208,3 +209,82 @@ class DeliveryLoop:
         # Where no command wakes it, it is only by claiming that a pause is noticed.
         self._may_be_due = due.seconds is not None or not self._is_notified
         return Turn.DONE
+
+
+class Rereader:
+    """Delivers batches whose orders could not be read; without any it rests.
+
+    Args:
+        delivery: Of such batches alone.
+        rate_limiter: Shared with the workers.
+        disconnect: Closes its connections, which open again on use.
+    """
+
+    def __init__(  # a thread's wiring
+        self,
+        delivery: Delivery,
+        ledger: Ledger,
+        rate_limiter: RateLimiter,
+        wake_ups: WakeUps,
+        reactions: ErrorPolicy,
+        disconnect: Callable[[], None],
+    ) -> None:
+        self._delivery = delivery
+        self._ledger = ledger
+        self._rate_limiter = rate_limiter
+        self._wake_up = wake_ups.unread
+        self._reactions = reactions
+        self._disconnect = disconnect
+        self.delivered = 0
+
+    def run(self) -> None:
+        """Read again whenever something waits, until the daemon stops."""
+        seen = 0
+        while not self._reactions.stopping.is_set():
+            wait = _REST_SECONDS
+            if self._reactions.is_failing(_REREADING):
+                wait = self._reactions.seconds_to_wait(_REREADING)
+            self._wake_up.wait(seen, wait)
+            seen = self._wake_up.count
+            self._reactions.run(_REREADING, self._read_all, _REST_SECONDS)
+        _end(self._delivery)
+
+    def drain(self) -> None:
+        """Read again what is due, once; errors are raised."""
+        try:
+            while self._deliver_one():
+                pass
+        finally:
+            _end(self._delivery)
+
+    def _read_all(self) -> None:
+        """Stay as long as something waits for the view."""
+        while not self._reactions.stopping.is_set():
+            if self._deliver_one():
+                continue
+            seconds = self._ledger.next_due(rereads=True).seconds
+            if seconds is None:
+                self._disconnect()
+                return
+            least, most = _REREAD_SECONDS
+            self._reactions.stopping.wait(max(least, min(seconds, most)))
+
+    def _deliver_one(self) -> bool:
+        lanes: tuple[Lane, ...] = get_args(Lane)
+        for lane in lanes:
+            wait = self._rate_limiter.seconds_to_wait(lane)
+            if wait or self._reactions.stopping.is_set():
+                continue
+            result = self._delivery.deliver_next(lane)
+            if result is not None:
+                self._rate_limiter.record(lane, result)
+                self.delivered += result.events if result.accepted else 0
+                return True
+        return False
+
+
+def _end(delivery: Delivery) -> None:
+    """Put back what is still in hand: it was claimed, and never sent."""
+    with suppress(SyncdError):
+        delivery.finish()
+    delivery.close()

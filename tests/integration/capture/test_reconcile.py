@@ -30,7 +30,7 @@ from syncd.capture.reconciliation_run import (
 )
 from syncd.core.errors import SlowViewError
 from syncd.core.tally import ReconciliationTally
-from syncd.daemon.reconciliation_job import ReconciliationJob
+from syncd.daemon.jobs import ReconciliationJob
 from syncd.daemon.wakeup import WakeUp
 from syncd.ledger.stats import read_stats
 from syncd.log import log

@@ -22,7 +22,7 @@ from syncd.capture.listen.outbox import Outbox
 from syncd.capture.reconciliation import Reconciliation
 from syncd.core.errors import PausedError
 from syncd.daemon.error_policy import ErrorPolicy
-from syncd.daemon.reconciliation_job import ReconciliationJob
+from syncd.daemon.jobs import ReconciliationJob
 from syncd.daemon.wakeup import WakeUp
 from syncd.ledger.batches import Ledger
 from syncd.ledger.pauses import PauseStore

@@ -27,7 +27,7 @@ from typing_extensions import override
 
 from syncd.core.command_errors import RangePrunedError
 from syncd.core.tally import ReconciliationTally
-from syncd.daemon.reconciliation_job import ReconciliationJob
+from syncd.daemon.jobs import ReconciliationJob
 from syncd.daemon.wakeup import WakeUp
 from syncd.diagnostics.order_history import read_history
 from syncd.ledger.claim import Claim, ExcludedOrder, Receipt
