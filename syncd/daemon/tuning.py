@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from syncd.capture import unreadable
-from syncd.capture.tuning import PollTuning, StampTuning
-from syncd.capture.wal.tuning import WalTuning
+from syncd.capture.tuning import PollTuning, StampTuning, WalTuning
 from syncd.core import progress
 from syncd.daemon.backfill_loop import BackfillLimits
 from syncd.delivery.components import LEASE_MARGIN

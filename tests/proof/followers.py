@@ -21,11 +21,11 @@ from proof.world import World
 from syncd.capture.listen.capture import AdmissionContext, OutboxCapture, OutboxTuning
 from syncd.capture.listen.notify import NotifyListener
 from syncd.capture.listen.outbox import Outbox
+from syncd.capture.tuning import WalTuning
 from syncd.capture.wal.capture import WalCapture
 from syncd.capture.wal.monitor import SlotMonitor
 from syncd.capture.wal.slot import SlotPositionStore, slot_name
 from syncd.capture.wal.stream import ReplicationStream
-from syncd.capture.wal.tuning import WalTuning
 from syncd.core.pgoutput import Commit, Keepalive, Message
 from syncd.core.schedule import PollSchedule
 from syncd.ledger.batches import Ledger

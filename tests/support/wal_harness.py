@@ -13,8 +13,8 @@ import psycopg
 from support.postgres import SETTINGS, Cluster, wait_until
 from support.shop import Shop, target_of
 from syncd.capture.follower import StepResult
+from syncd.capture.tuning import WAL, WalTuning
 from syncd.capture.wal.capture import WalCapture, follow_wal
-from syncd.capture.wal.tuning import DEFAULTS, WalTuning
 from syncd.config.configuration import load
 from syncd.ledger.batches import Ledger
 from syncd.ledger.feed import FeedStore
@@ -111,7 +111,7 @@ class WalHarness:
         folder: Path,
         *,
         tables: Sequence[str] = ("orders:id",),
-        tuning: WalTuning = DEFAULTS,
+        tuning: WalTuning = WAL,
     ) -> None:
         self.shop = shop
         self._tuning = tuning

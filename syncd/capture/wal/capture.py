@@ -7,10 +7,10 @@ or an error leaves undone, the slot sends again; the ledger's key makes that har
 import time
 
 from syncd.capture.follower import StepResult
+from syncd.capture.tuning import WAL, WalTuning
 from syncd.capture.wal.monitor import SlotMonitor
 from syncd.capture.wal.slot import NOWHERE, SlotPosition, SlotPositionStore
 from syncd.capture.wal.stream import ReplicationStream, stream_of
-from syncd.capture.wal.tuning import DEFAULTS, WalTuning
 from syncd.config.settings import Settings
 from syncd.core.errors import PausedError, StreamBrokenError, SyncdError
 from syncd.core.pgoutput import Begin, Commit, Keepalive, Message, RowChange
@@ -41,7 +41,7 @@ class WalCapture:
         source: Source,
         ledger: Ledger,
         size: int,
-        tuning: WalTuning = DEFAULTS,
+        tuning: WalTuning = WAL,
     ) -> None:
         self._tuning = tuning
         self._stream = stream
@@ -64,7 +64,7 @@ class WalCapture:
 
     @property
     def held(self) -> int:
-        """How many keys it has heard of that the ledger does not have yet."""
+        """How many keys were received that the ledger does not have yet."""
         return len(self._buffer)
 
     def step(self, seconds: float) -> StepResult:
@@ -111,7 +111,7 @@ class WalCapture:
                 return followed
 
     def _open(self) -> bool:
-        """Begin to listen; False when another instance does."""
+        """Begin to stream; False when another instance does."""
         self._refuse_paused()
         opening = self._monitor.open()
         if opening.active_pid or not self._stream.open(opening.keys, opening.confirmed):
@@ -124,7 +124,7 @@ class WalCapture:
         return True
 
     def _refuse_paused(self) -> None:
-        """Leave the slot alone while capture is paused, but look after it."""
+        """Leave the slot alone while capture is paused, but check it."""
         try:
             with self._ledger.admission():
                 pass
@@ -132,10 +132,10 @@ class WalCapture:
             self._monitor.check(self._tuning)
             raise
 
-    # Hear
+    # Receive
 
     def _gather(self, seconds: float) -> None:
-        """Hear of changes, or wait for those that are not visible yet."""
+        """Receive changes, or wait for those that are not visible yet."""
         if self._hidden_since is not None:
             self._pause = min(2 * self._pause, _LONGEST)
             seconds = min(seconds, self._pause)
@@ -236,7 +236,7 @@ class WalCapture:
         self._stream.confirm(position)
 
     def _date(self, position: int) -> None:
-        """Find out as of when all was heard of."""
+        """Find out as of when every change was received."""
         if position >= self._written.position:
             self._caught_up = True
             self._reached_at = self._written.at
@@ -250,7 +250,7 @@ def follow_wal(
     feed: Feed,
     connections: Connections,
     log: Log,
-    tuning: WalTuning = DEFAULTS,
+    tuning: WalTuning = WAL,
 ) -> WalCapture:
     """Make the follower of a feed's slot; it connects at its first step."""
     source = connections.source

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from syncd.capture.tuning import WAL, WalTuning
 from syncd.capture.wal.publication import Publication
 from syncd.capture.wal.slot import (
     Server,
@@ -17,7 +18,6 @@ from syncd.capture.wal.slot import (
     SlotPositionStore,
     fix_sql,
 )
-from syncd.capture.wal.tuning import DEFAULTS, WalTuning
 from syncd.core.errors import StreamBrokenError
 from syncd.ledger.feed import Feed
 from syncd.log.log import Log
@@ -76,7 +76,7 @@ class SlotMonitor:
         the slot is past it: that is logged, and capture continues (ADR-0010).
 
         Raises:
-            StreamBrokenError: It has lost its place: orders may be unheard of.
+            StreamBrokenError: It has lost its place: orders may have been missed.
             ServerMisconfiguredError: The server is not as it must be, for now.
             ConfigError: Slot or publication are not as they must be.
         """
@@ -122,7 +122,7 @@ class SlotMonitor:
         """Log from when on orders may have been missed, unless the error has it."""
         error.hint = error.hint or fix_sql(self._since(self._progress.read()))
 
-    def check(self, tuning: WalTuning = DEFAULTS) -> None:
+    def check(self, tuning: WalTuning = WAL) -> None:
         """Log risks, about each minute.
 
         Raises:
@@ -163,11 +163,11 @@ class SlotMonitor:
 def missed_since(
     reached: SlotPosition | None, started_at: datetime, lookback: timedelta
 ) -> datetime:
-    """Return from when on orders may be unheard of when a slot has lost its place."""
+    """Return from when on orders may have been missed if a slot lost its place."""
     return reached.at - lookback if reached else started_at
 
 
-def slot_risk(server: Server, slot: Slot, tuning: WalTuning = DEFAULTS) -> str | None:
+def slot_risk(server: Server, slot: Slot, tuning: WalTuning = WAL) -> str | None:
     """Return what puts at risk the slot, or the server's disk; None for nothing."""
     if server.kept_megabytes < 0:
         return "max_slot_wal_keep_size is unlimited: the disk may fill up"

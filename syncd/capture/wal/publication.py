@@ -43,11 +43,7 @@ class ReplicaIdentity:
     columns: Sequence[str]
 
     def problem(self, published: Sequence[str] | None) -> str | None:
-        """Return why UPDATEs would fail with these columns published, or None.
-
-        Args:
-            published: None for every column.
-        """
+        """Return why UPDATEs would fail with these columns (None: all) published."""
         if self.kind == "n":
             return "has REPLICA IDENTITY NOTHING"
         if self.is_partitioned:

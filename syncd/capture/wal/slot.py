@@ -128,7 +128,7 @@ class SlotPosition:
     """How far a feed has read its slot.
 
     Attributes:
-        position: Every commit at or before it was heard of.
+        position: Every commit at or before it was received.
         at: As was every one of this time or earlier.
     """
 
@@ -163,7 +163,7 @@ class SlotCatalog:
 
         Args:
             reached: How far it was read before; None: never.
-            since: From when on orders may be unheard of if it is broken.
+            since: From when on orders may have been missed if it is broken.
 
         Raises:
             StreamBrokenError: It is gone, lost, or further than the ledger.
@@ -200,11 +200,7 @@ class SlotCatalog:
 
 
 def fix_sql(since: datetime) -> str:
-    """Return what to do about a slot that has lost its place.
-
-    Args:
-        since: From when on orders may be unheard of.
-    """
+    """Return what to do about a slot that has lost its place, `since` when."""
     return (
         f"Run `syncd install --wal … --recreate-slot`, start syncd, then "
         f"{reconcile_hint(since)}. "

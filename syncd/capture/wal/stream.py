@@ -1,4 +1,4 @@
-"""The door to a replication slot: one connection that PostgreSQL sends changes over.
+"""Reading a replication slot: one connection that PostgreSQL sends changes over.
 
 Only what the caller confirms is acknowledged. A slow reader is waited for;
 the server keeps the rest in its WAL.
@@ -15,8 +15,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import ExecStatus
 
+from syncd.capture.tuning import WAL, WalTuning
 from syncd.capture.wal.slot import slot_name
-from syncd.capture.wal.tuning import DEFAULTS, WalTuning
 from syncd.config.settings import Settings
 from syncd.core.errors import (
     DatabaseUnavailableError,
@@ -57,7 +57,7 @@ class ReplicationStream:
     """
 
     def __init__(
-        self, dsn: str, slot: str, publication: str, tuning: WalTuning = DEFAULTS
+        self, dsn: str, slot: str, publication: str, tuning: WalTuning = WAL
     ) -> None:
         self._dsn = make_conninfo(dsn, replication="database", client_encoding="UTF8")
         self._slot = slot
@@ -85,11 +85,8 @@ class ReplicationStream:
     def open(self, keys: Mapping[int, str], position: int) -> bool:
         """Begin to stream; False when another process does.
 
-        What was sent before and not confirmed comes again.
-
-        Args:
-            keys: The key column of each table, by the table's oid.
-            position: What the slot has confirmed.
+        What was sent before and not confirmed comes again. `keys` has the key column of
+        each table, by its oid; `position` is what the slot has confirmed.
         """
         statement = composed(
             "start_replication",
@@ -185,7 +182,6 @@ class ReplicationStream:
                 yield message
 
     def _end(self, wire: psycopg.pq.abc.PGconn) -> psycopg.Error:
-        """Return why the server ended the stream."""
         result = wire.get_result()
         if result is None or result.status != ExecStatus.FATAL_ERROR:
             return psycopg.OperationalError("the server ended the stream")
@@ -218,7 +214,7 @@ class ReplicationStream:
         return translate(error, self._dsn)
 
 
-def stream_of(settings: Settings, tuning: WalTuning = DEFAULTS) -> ReplicationStream:
+def stream_of(settings: Settings, tuning: WalTuning = WAL) -> ReplicationStream:
     """Make the reader of the feed's replication slot; it opens on request."""
     name = slot_name(settings.feed)
     dsn = connect(settings, "stream").source.dsn

@@ -16,8 +16,8 @@ from support.wal_harness import QUICK, SLOT, WAL_SETTINGS, WalHarness, opened_sh
 from typing_extensions import override
 
 from syncd.capture.follower import StepResult
+from syncd.capture.tuning import WalTuning
 from syncd.capture.wal.stream import FRAMES, ReplicationStream
-from syncd.capture.wal.tuning import WalTuning
 from syncd.core.errors import DatabaseUnavailableError
 from syncd.core.pgoutput import Begin, Keepalive, Message
 from syncd.ledger.admission import Admitted

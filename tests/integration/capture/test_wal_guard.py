@@ -21,9 +21,9 @@ from support.wal_harness import (
     uninstall_wal,
 )
 
+from syncd.capture.tuning import WalTuning
 from syncd.capture.wal.monitor import slot_risk
 from syncd.capture.wal.slot import Server, Slot, SlotCatalog, slot_name
-from syncd.capture.wal.tuning import WalTuning
 from syncd.config.configuration import load
 from syncd.core.errors import (
     ConfigError,

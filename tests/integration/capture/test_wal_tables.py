@@ -18,8 +18,8 @@ from support.wal_harness import (
 )
 
 from syncd.capture.keys import are_alike
+from syncd.capture.tuning import WalTuning
 from syncd.capture.wal.publication import Publication
-from syncd.capture.wal.tuning import WalTuning
 from syncd.core.errors import (
     ConfigError,
     DatabaseUnavailableError,
