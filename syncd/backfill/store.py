@@ -98,7 +98,7 @@ class BackfillStore:
         """List what has to be run or logged, oldest first.
 
         Args:
-            lag: How long a live order may wait before past ones stand back.
+            lag: How long a live order may wait before past ones wait.
             period: How often progress is logged.
         """
         return self._database.rows(

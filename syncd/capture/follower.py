@@ -9,10 +9,10 @@ from syncd.ledger.admission import Admitted, Capture
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What one step did: orders that were new, and every key that was heard of.
+    """What one step did: orders that were new, and the keys of all that were changed.
 
     Attributes:
-        is_listening: Whether it has caught up, so that it should hear of every order.
+        is_listening: Whether it has caught up, so that it should receive every change.
         seconds: How long the work took, without the wait for changes.
         without_time: Orders that would be new, but are confirmed at no usable time.
     """
@@ -35,7 +35,7 @@ class StepResult:
 
 
 class ChangeFollower(Protocol):
-    """A capture that hears of changed orders in their own transactions.
+    """A capture that gets changed orders from their own transactions.
 
     Used by one thread. What a step leaves undone, the next one finds again: keys are
     given up only once the ledger has them.

@@ -1,4 +1,4 @@
-"""The guard of a configured feed's views, with what its capture hears of."""
+"""The guard of a configured feed's views, with the tables that its capture follows."""
 
 from syncd.capture.wal.slot import slot_name
 from syncd.config.settings import Settings

@@ -33,7 +33,7 @@ HOURS, _, ALL, PROMOTION = SCOPES = (
 ASKED = Scope("asked", None, timedelta(0))
 
 COSTLY_SECONDS = 1.0
-"""What looking for orders without a usable time may cost the accounts of the hours."""
+"""What counting orders without a usable time may cost the accounts of the hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +116,7 @@ class OrderCount:
     def count(
         self, run: ReconciliationRun, stretch: Stretch, found: OrderQuery
     ) -> Page:
-        """Count the orders of a stretch.
-
-        Args:
-            run: The run whose page it is.
-            stretch: Where its orders lie.
-            found: Lists them.
-        """
+        """Count the orders of a stretch, which `found` lists."""
         rows = self._ledger.database.rows(
             Counted,
             compose("account", found=found.query),
@@ -186,7 +180,7 @@ class OrderCount:
                 yield key
 
     def count_without_time(self, run: ReconciliationRun) -> int | None:
-        """Count new orders that are confirmed at no usable time; None: did not look."""
+        """Count new orders that are confirmed at no usable time; None: too costly."""
         if run.scope == HOURS.name and self._without_time_seconds > COSTLY_SECONDS:
             return None
         started = time.monotonic()

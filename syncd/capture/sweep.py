@@ -1,4 +1,4 @@
-"""A range with more orders than one look takes: read in order, page by page.
+"""A range with more orders than one poll reads: read in order, page by page.
 
 The invariant: everything up to a sweep's position was read since it began.
 """
@@ -45,7 +45,7 @@ class Pages:
         """Admit the newest orders after `lower`, a page at most; within an admission.
 
         Where a page and more are stamped later than now, a page of those up to now too;
-        the others are left to a deep look, since each look would leave them again.
+        the others are left to a deep poll, since each poll would leave them again.
 
         Returns:
             Where the page begins: `lower` when it holds all.
@@ -81,7 +81,7 @@ class Sweep:
 
     Attributes:
         position: How far it is.
-        orders: New ones that it has found, with those of the look that left it.
+        orders: New ones that it has found, with those of the poll that left it.
     """
 
     def __init__(self, lower: datetime, upper: datetime, orders: int = 0) -> None:

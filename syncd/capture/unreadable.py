@@ -62,7 +62,7 @@ class Exclusion:
         again_at: When they are read again.
         blocked: Why orders cannot be left out, as it was found last.
         blocked_until: When that is read again.
-        end_at: When to look whether the alarm may end.
+        end_at: When to check whether the alarm may end.
     """
 
     def __init__(self, again_seconds: float = AGAIN_SECONDS) -> None:
@@ -116,7 +116,7 @@ class UnreadableOrders:
         return done
 
     def _retry_left_out(self) -> None:
-        """Leave out no longer whatever can be read by now, once it is time to look."""
+        """Leave out no longer whatever can be read by now, once that is due."""
         exclusion = self._exclusion
         with exclusion.guard:
             keys = self._left_out.keys
@@ -127,11 +127,7 @@ class UnreadableOrders:
             exclusion.postpone()
 
     def _leave_out(self, error: UnreadableRowError, before: Sequence[str]) -> bool:
-        """Find the orders that make the view fail; whether it can be read without them.
-
-        Raises:
-            UnreadableViewError: Not even their keys can be read.
-        """
+        """Find the orders that make the view fail; whether the others can be read."""
         if error.view != "confirmed_orders":
             return False
         with self._exclusion.guard:
@@ -147,11 +143,7 @@ class UnreadableOrders:
         return True
 
     def _found(self, sqlstate: str) -> list[str]:
-        """Find them; a row that hides them is searched for at intervals only.
-
-        Raises:
-            UnreadableViewError: They cannot be left out.
-        """
+        """Find them; a row that hides them is searched for at intervals only."""
         exclusion, now = self._exclusion, time.monotonic()
         if exclusion.blocked is None or now >= exclusion.blocked_until:
             try:

@@ -1,6 +1,6 @@
 """What capture found, as lines of the log, and what a follower missed.
 
-A follower hears of changed orders; the poll continues beside it, slower. What only the
+A follower gets changed orders; the poll continues beside it, slower. What only the
 poll finds shows that a trigger is gone or a table is not followed.
 """
 
@@ -64,7 +64,7 @@ class CaptureLog:
             self._cross_check.followed(step.keys, now)
 
     def interrupted(self) -> None:
-        """Note that the follower cannot hear of anything for now."""
+        """Note that the follower receives nothing for now."""
         with self._guard:
             self._listening_since = None
 
@@ -97,7 +97,7 @@ class CaptureLog:
         )
 
     def cross_check(self, follower: Capture, polled: Sequence[str]) -> None:
-        """Log orders that the follower should have heard of and has not."""
+        """Log orders that the follower should have captured and has not."""
         now = time.monotonic()
         with self._guard:
             since = self._listening_since

@@ -1,4 +1,4 @@
-"""Capture at work: the poll in its turns, and a follower that hears of changes."""
+"""The capture loop: the poll in its turns, and a follower of changes."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ class CaptureLoop:
     """Captures newly confirmed orders, and wakes the workers.
 
     Args:
-        follower: Hears of changed orders; None: there is only the poll.
+        follower: Gets changed orders; None: there is only the poll.
         wake_up: Of the workers.
         reactions: To the errors of the follower.
     """

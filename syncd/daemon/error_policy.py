@@ -68,11 +68,8 @@ class ErrorPolicy:
     ) -> None:
         """Do one piece of work, unless its component is to be left alone for a while.
 
-        Args:
-            component: Whose work.
-            action: The work.
-            rest_seconds: When the component has its next turn, if that is known to be
-                later than an outage's longest wait.
+        `rest_seconds` is when the component has its next turn, if that is known to be
+        later than an outage's longest wait.
         """
         with self.progress.work(component, rest_seconds):
             if not self.stopping.is_set() and self.seconds_to_wait(component) <= 0:

@@ -70,7 +70,6 @@ class Housekeeping:
             )
 
     def _retry(self) -> None:
-        """Probe the API at once, whatever its last response."""
         self._components.is_to_retry.clear()
         try:
             CircuitBreaker(self._ledger, self._feed.feed_id).release()

@@ -192,7 +192,7 @@ class Pipeline:
         """Log that the machine's clock was set; let no periodic job wait for that.
 
         The scheduler counts by it: set back by an hour, it would wait for an hour. Nor
-        is that over once it was told, since it may have read the clock just before.
+        is that over once it was corrected: it may have read the clock just before.
         """
         offset = self._clock() - time.monotonic()
         jump, self._clock_offset = offset - self._clock_offset, offset

@@ -88,9 +88,7 @@ class Daemon:
     def run_once(self, patience_seconds: float = 5.0) -> ExitCode:
         """Capture, deliver what is due, and return whether something is left.
 
-        Args:
-            patience_seconds: How long to wait for running transactions, so that the
-                watermark can move.
+        It waits for so long for running transactions, so that the watermark can move.
         """
         pipeline = self._open_first(self._settings, self._log)
         pipeline.report_start()
@@ -159,7 +157,6 @@ class Daemon:
         self._drain(pipeline)
 
     def _supervise(self, pipeline: Pipeline) -> None:
-        """Supervise the pipeline until it is to end."""
         while not pipeline.reactions.stopping.is_set():
             received = signals.wait(self._notifier.tick_seconds)
             if received is signal.SIGHUP:
@@ -210,11 +207,7 @@ class Daemon:
         return True
 
     def _read_again(self) -> Settings:
-        """Read the configuration; one that makes it another daemon is refused.
-
-        Raises:
-            ConfigError: It cannot be used.
-        """
+        """Read the configuration; one that makes it another daemon is refused."""
         settings, feed = self._reread(), self._settings.feed
         if settings.feed != feed:
             raise ConfigError(

@@ -32,7 +32,7 @@ class Notifier:
 
     @property
     def tick_seconds(self) -> float:
-        """How long to wait at most before looking again whether all is well."""
+        """How long to wait at most before checking the components again."""
         return min(TICK_SECONDS, self._interval or TICK_SECONDS)
 
     def ready(self) -> None:
@@ -55,7 +55,7 @@ class Notifier:
             self._notify(f"STATUS={text}")
 
     def ping(self) -> None:
-        """Feed the watchdog, if there is one and it is hungry."""
+        """Notify the watchdog that all is well, if there is one and it is due."""
         now = time.monotonic()
         if self._interval and now - self._pinged_at >= self._interval * 0.9:
             self._pinged_at = now
@@ -87,7 +87,7 @@ class Notifier:
 
 
 def _address(given: str) -> str | None:
-    """Take a path or the name of an abstract socket; nothing else is spoken to."""
+    """Take a path or the name of an abstract socket; nothing else is sent to."""
     if given.startswith("@"):
         return "\0" + given[1:]
     return given if given.startswith("/") else None

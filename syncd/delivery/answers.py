@@ -87,12 +87,7 @@ class Answers:
     def record_meaning(
         self, shape: str, meaning: Meaning, feed_id: int | None
     ) -> tuple[int, int]:
-        """Keep what a shape means; settle the batches that wait for it.
-
-        Args:
-            shape: One that was noted.
-            meaning: For every answer of this shape, from now on.
-            feed_id: Of the feed, once it is started.
+        """Keep what a noted shape means; settle the batches that wait for it.
 
         Returns:
             Orders that are delivered by that, and orders that are pending again.

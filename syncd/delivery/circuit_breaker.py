@@ -49,11 +49,8 @@ class CircuitBreaker:
     ) -> None:
         """Leave the endpoint alone for a while; then probe it.
 
-        Args:
-            state: Held, it is probed with the batch that was refused longest ago.
-            wait: How long.
-            reason: In the API's words.
-            suspect: Number of the batch whose refusal led to a hold.
+        Held, it is probed with the batch that was refused longest ago; `suspect` is the
+        number of the one whose refusal led to the hold.
         """
         self._database.run(
             query("endpoint_failed"),

@@ -120,7 +120,7 @@ class Fingerprints:
             self._taken[sent.key] = _Taken(sent.at, fields)
 
     def _write(self, count: int) -> None:
-        """Write some, and forget what is too old.
+        """Write some, and delete what is too old.
 
         Sending never waits for that: what fails is tried again with the next.
         """

@@ -207,7 +207,6 @@ class Unread:
     def _put_back(
         self, claim: Claim, keys: Sequence[str], reason: str, wait: timedelta
     ) -> None:
-        """Postpone the whole batch."""
         receipt = Receipt("unread", reason=reason)
         self._ledger.requeue(claim, receipt, wait=wait)
         self._report.unreadable(claim, keys, reason, wait)

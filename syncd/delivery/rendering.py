@@ -143,7 +143,6 @@ class Renderer:
                 rendered.exclude(order, reason, state="withdrawn")
 
     def _is_settled(self, claim: Claim, order: Order) -> bool:
-        """Whether the order has been waited for long enough."""
         since = order.waiting_since
         return since is not None and claim.claimed_at - since >= self._settle
 

@@ -156,7 +156,6 @@ class Settlement:
     def _history(
         self, claim: Claim, classification: Classification, keys: list[str]
     ) -> EndpointHistory:
-        """Gather what the decision needs beyond the classification."""
         if classification.outcome is Outcome.REFUSED:
             lately = self.breaker.count_refusals(int(claim.attempt == 1))
         else:

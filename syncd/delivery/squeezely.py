@@ -1,4 +1,4 @@
-"""The door to Squeezely's API: one POST, a response or none.
+"""Squeezely's API: one POST, a response or none.
 
 Requests are made with verified TLS, without following redirects, and within a total
 deadline. From the first byte of a request on, whatever ends it may have been taken,
@@ -47,7 +47,7 @@ class Squeezely:
         self._timeout = squeezely.timeout.total_seconds()
         self._used_at = float("-inf")
         self._transport = Transport()
-        self._under_way: ExchangeDeadline | None = None
+        self._deadline: ExchangeDeadline | None = None
         self._verify = str(squeezely.ca_file) if squeezely.ca_file else True
         self._proxies = requests.utils.get_environ_proxies(self._endpoint)
         headers = _headers(settings)
@@ -56,24 +56,24 @@ class Squeezely:
     @property
     def has_begun(self) -> bool:
         """Whether a byte of the last request was written."""
-        return self._under_way is not None and self._under_way.has_begun
+        return self._deadline is not None and self._deadline.has_begun
 
     def post(self, body: bytes) -> Response | NoResponse:
         """POST a body; return what came back within the timeout, of it all."""
-        self._under_way = None
+        self._deadline = None
         if time.monotonic() - self._used_at > self.idle_seconds:
             self.close()
         report_progress(self._timeout + STEP_SECONDS)
-        with exchange(self._timeout) as under_way:
-            self._under_way = under_way
-            answer = self._exchange(body, under_way)
+        with exchange(self._timeout) as deadline:
+            self._deadline = deadline
+            answer = self._exchange(body, deadline)
         self._used_at = time.monotonic()
         return answer
 
     def _exchange(
-        self, body: bytes, under_way: ExchangeDeadline
+        self, body: bytes, deadline: ExchangeDeadline
     ) -> Response | NoResponse:
-        # The transport itself: a session would look at the environment at each request,
+        # The transport itself: a session would read the environment at each request,
         # add what ~/.netrc has, and follow redirects.
         self.request.prepare_body(body, None)
         try:
@@ -84,18 +84,18 @@ class Squeezely:
                 proxies=self._proxies,
                 stream=True,
             ) as response:
-                answer = _read(response, under_way)
+                answer = _read(response, deadline)
         except Exception as error:
-            if under_way.has_begun:
-                return NoResponse(_what_failed(error, under_way), taken=True)
+            if deadline.has_begun:
+                return NoResponse(_what_failed(error, deadline), taken=True)
             if refused := _certificate_fault(error):
                 return NoResponse(refused, taken=False, untrusted=True)
             if isinstance(error, ValueError):
                 raise _unusable(error) from error
             if isinstance(error, requests.RequestException | HTTPError | OSError):
-                return NoResponse(_what_failed(error, under_way), taken=False)
+                return NoResponse(_what_failed(error, deadline), taken=False)
             raise
-        if under_way.is_sent or not _is_success(answer):
+        if deadline.is_sent or not _is_success(answer):
             return answer
         return NoResponse("a success before the whole request was sent", taken=True)
 
@@ -120,7 +120,7 @@ def _is_success(answer: Response | NoResponse) -> bool:
 
 
 def _read(
-    response: requests.Response, under_way: ExchangeDeadline
+    response: requests.Response, deadline: ExchangeDeadline
 ) -> Response | NoResponse:
     """Read the body, bounded in bytes."""
     body = bytearray()
@@ -131,7 +131,7 @@ def _read(
             return NoResponse("the answer is too long", taken=True)
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Response(
-        response.status_code, headers, bytes(body), request_was_sent=under_way.is_sent
+        response.status_code, headers, bytes(body), request_was_sent=deadline.is_sent
     )
 
 
@@ -172,7 +172,7 @@ _UNREACHED: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
-def _what_failed(error: Exception, under_way: ExchangeDeadline) -> str:
+def _what_failed(error: Exception, deadline: ExchangeDeadline) -> str:
     """Return what failed without the exception's text, which may hold the URL."""
     cause = error.args[0] if error.args else None
     reason = cause.reason if isinstance(cause, MaxRetryError) else cause
@@ -180,11 +180,11 @@ def _what_failed(error: Exception, under_way: ExchangeDeadline) -> str:
         if isinstance(reason, kind) or isinstance(error, kind):
             return text
     is_late = isinstance(error, requests.Timeout | ReadTimeoutError | TimeoutError)
-    if is_late or under_way.is_over:
-        return "no answer in time" if under_way.is_sent else "not sent in time"
+    if is_late or deadline.is_over:
+        return "no answer in time" if deadline.is_sent else "not sent in time"
     if not isinstance(error, requests.RequestException | HTTPError | OSError):
         return f"what came could not be read ({type(error).__name__})"
-    if not under_way.is_sent:
+    if not deadline.is_sent:
         return "the connection broke before the whole request was sent"
     return "the connection broke before the whole answer came"
 

@@ -142,18 +142,18 @@ class _Connection(HTTPConnection):
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        under_way = _exchange.get()
+        deadline = _exchange.get()
         if self.sock is not None:
-            self.sock.settimeout(under_way.left())
-        under_way.has_begun = under_way.has_begun or under_way.is_requesting
+            self.sock.settimeout(deadline.left())
+        deadline.has_begun = deadline.has_begun or deadline.is_requesting
         super().send(data)
 
     @override
     def request(self, *args: Any, **kwargs: Any) -> None:
-        under_way = _exchange.get()
-        under_way.is_requesting = True  # what a proxy gets before is no request
+        deadline = _exchange.get()
+        deadline.is_requesting = True  # what a proxy gets before is no request
         super().request(*args, **kwargs)
-        under_way.is_sent = True
+        deadline.is_sent = True
 
 
 class _TlsConnection(_Connection, HTTPSConnection):

@@ -166,8 +166,7 @@ class Connection:
     def transaction(self, *, is_kept: bool = True) -> Iterator[None]:
         """Group statements into one READ COMMITTED transaction, or a part of one.
 
-        Args:
-            is_kept: False rolls everything back at the end, also what succeeded.
+        Unless `is_kept`, all is rolled back at the end, also what succeeded.
         """
         with self.translated():
             connection = self._open()

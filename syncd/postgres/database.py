@@ -1,4 +1,4 @@
-"""The door to PostgreSQL: what its named statements return.
+"""Running named statements on PostgreSQL, and what they return.
 
 psycopg's connections are used in `ledger`, `source` and `install` only, always through
 `Database`.

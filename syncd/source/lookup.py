@@ -39,7 +39,10 @@ class Bounds(NamedTuple):
 
 
 class OrderLookup:
-    """Reads the views' rows of orders, by key, number, address or time."""
+    """Reads the views' rows of orders, by key, number, address or time.
+
+    A row over which a view fails raises `UnreadableRowError`.
+    """
 
     def __init__(self, database: Database, views: Views) -> None:
         self.database = database
@@ -83,27 +86,18 @@ class OrderLookup:
     def keys_after(self, after: str | None, limit: int) -> list[str]:
         """Read keys that the view lists, in their own order, without any time.
 
-        Args:
-            after: The last key of the page before; None for the first one.
-            limit: How many; a key that is listed twice counts twice.
+        `after` is the last key of the page before, None for the first one; of the
+        `limit` a key that is listed twice takes two.
         """
         statement = self.views.statement("keys_after")
         return self.database.values(str, statement, after=after, limit=limit)
 
     def read_times(self, keys: Sequence[str]) -> None:
-        """Read the times of some orders, whatever they are.
-
-        Raises:
-            UnreadableRowError: One of the rows makes the view fail.
-        """
+        """Read the times of some orders, whatever they are."""
         self.database.run(self.views.statement("read_times"), keys=list(keys))
 
     def read_span(self, lower: datetime, upper: datetime) -> None:
-        """Read keys and times of the orders of a range (lower excluded).
-
-        Raises:
-            UnreadableRowError: One of the rows makes the view fail.
-        """
+        """Read keys and times of the orders of a range (lower excluded)."""
         statement = self.views.statement("read_span")
         self.database.run(statement, lower=lower, upper=upper)
 
@@ -117,19 +111,11 @@ class OrderLookup:
         )
 
     def read(self, keys: Sequence[str]) -> dict[str, dict[str, object]]:
-        """Read rows of `purchases` by key; a key without a row is absent.
-
-        Raises:
-            UnreadableRowError: One of the rows makes the view fail.
-        """
+        """Read rows of `purchases` by key; a key without a row is absent."""
         return {key: columns_of(text) for key, text in self.read_json(keys).items()}
 
     def read_json(self, keys: Sequence[str]) -> dict[str, str]:
-        """Read rows of `purchases` as JSON (`columns_of` reads it), one for each order.
-
-        Raises:
-            UnreadableRowError: One of the rows makes the view fail.
-        """
+        """Read rows of `purchases` by key, as JSON for `columns_of`; one an order."""
         statement = self.views.statement("read_purchases")
         return merged(self.database.pairs(str, str, statement, keys=list(keys)))
 
@@ -137,20 +123,13 @@ class OrderLookup:
         """Read orders by key as both views list them; keys of another kind are none.
 
         One whose row of `purchases` fails has no number.
-
-        Raises:
-            UnreadableRowError: A row of `confirmed_orders` makes that view fail.
         """
         times = self.listed_times(keys)
         orderids = self.orderids(list(times))
         return [ListedOrder(key, at, orderids.get(key)) for key, at in times.items()]
 
     def listed_times(self, keys: Sequence[str]) -> dict[str, datetime]:
-        """Read the first time of orders, by key; keys of another kind are none.
-
-        Raises:
-            UnreadableRowError: A row of `confirmed_orders` makes that view fail.
-        """
+        """Read the first time of orders, by key; keys of another kind are none."""
         are_keys = replace(self.views.statement("are_keys"), place=Place.PURCHASES)
         try:
             with self.database.transaction():

@@ -17,7 +17,7 @@ from syncd.source.views import LeftOut, Views
 
 @dataclass(frozen=True, slots=True)
 class OrderQuery:
-    """Confirmed orders for the ledger to look at: a query of keys and times.
+    """Confirmed orders for the ledger: a query of keys and times.
 
     It reads the view where the ledger is beside it, and otherwise gives the orders
     that were read before.
@@ -149,10 +149,8 @@ class Source(OrderLookup):
     def listed(self, seconds: float) -> Generator[OrderQuery]:
         """Find every order that the view lists at a usable time: keys only.
 
-        All at once beside the ledger; otherwise page by page, of one snapshot.
-
-        Args:
-            seconds: How long a page may take; the ledger's transaction sees to its own.
+        All at once beside the ledger; otherwise page by page, of one snapshot, where
+        each may take so many seconds.
         """
         if self._beside_ledger:
             yield OrderQuery(self.views.statement("listed_keys"), {})

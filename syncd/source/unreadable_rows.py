@@ -28,11 +28,7 @@ class RowFinder:
         self._source = source
 
     def find(self, most: int, sqlstate: str) -> list[str]:
-        """Return the keys of the orders whose times fail.
-
-        Args:
-            most: How many may be left out.
-            sqlstate: What the view failed with.
+        """Return the keys of the orders whose times fail, `most` of them.
 
         Raises:
             UnreadableViewError: They are more, or cannot be distinguished from others.
@@ -98,7 +94,6 @@ class RowFinder:
 
 
 def _unnamed(sqlstate: str, where: str, name: str) -> UnreadableViewError:
-    """Return the error of a row whose key is not known."""
     return UnreadableViewError(
         sqlstate,
         f"{name} fails with SQLSTATE {sqlstate} on a row confirmed {where}, in "

@@ -1,4 +1,4 @@
-"""The door to the shop's order database: its two views."""
+"""The two views of the shop's order database: their names, columns and statements."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

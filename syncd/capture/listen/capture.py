@@ -30,8 +30,7 @@ class OutboxTuning:
     """Constants of the capture by triggers that are no settings.
 
     Attributes:
-        page: Rows of the outbox that are taken at once.
-        fallback_seconds: How often to look at least while no notifications are heard.
+        fallback_seconds: How often to poll at least while no notifications arrive.
         inspection_seconds: How often to inspect.
         schedule: Makes the poll schedule; by `clock`.
         clock: Of any beginning.
@@ -103,7 +102,7 @@ class OutboxCapture:
         return "listen"
 
     def step(self, seconds: float) -> StepResult:
-        """Wait for a notification or until it is time to look, then take one page.
+        """Wait for a notification or until a poll is due, then take one page.
 
         Raises:
             SyncdError: The database failed, or no order of the page can be read; what
@@ -114,7 +113,7 @@ class OutboxCapture:
         except PausedError:
             raise
         except SyncdError:
-            # So that an outage is noticed before the ear is blamed for it.
+            # So that an outage is noticed before the listener is blamed for it.
             self._inspect_at = float("-inf")
             raise
 

@@ -14,7 +14,7 @@ from syncd.postgres.database import Database
 from syncd.postgres.statements import composed, query, quoted
 
 ANSWER_SECONDS = 2.0
-"""Within which a probe has to be heard."""
+"""Within which a probe has to arrive."""
 
 LEDGER_CHANGED = "look"
 """What a command sends after changing the ledger, so that daemons read it soon."""
@@ -34,8 +34,6 @@ class NotifyListener:
         sender: Another one to the same server.
         feed: Whose channel.
         on_notify: Called when a command has changed the ledger.
-        answer_seconds: Within which a probe has to be heard.
-        shut_seconds: How long the listener is left alone after it failed.
     """
 
     def __init__(
@@ -98,7 +96,7 @@ class NotifyListener:
 
     @property
     def fault(self) -> str | None:
-        """Why notifications cannot be heard; None when they can, as far as is known."""
+        """Why notifications do not arrive; None when they do, as far as is known."""
         if self._failures >= FAILURES:
             return "LISTEN fails"
         asked_at = self._asked_at
