@@ -43,7 +43,11 @@ class CaptureLog:
 
     def followed(self, capture: Capture, step: StepResult) -> None:
         """Note and log what a follower, or a worker in its place, has captured."""
-        self._note_step(step)
+        now = time.monotonic()
+        with self._guard:
+            since = (self._listening_since or now) if step.is_listening else None
+            self._listening_since = since
+            self._cross_check.followed(step.keys, now)
         if step.keys:
             self._changed(step.keys)
         if step.orders:
@@ -55,13 +59,6 @@ class CaptureLog:
                 capture=capture,
                 orders=step.without_time,
             )
-
-    def _note_step(self, step: StepResult) -> None:
-        now = time.monotonic()
-        with self._guard:
-            since = (self._listening_since or now) if step.is_listening else None
-            self._listening_since = since
-            self._cross_check.followed(step.keys, now)
 
     def interrupted(self) -> None:
         """Note that the follower receives nothing for now."""

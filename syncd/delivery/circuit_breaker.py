@@ -15,15 +15,7 @@ from syncd.postgres.statements import query
 
 @dataclass(frozen=True, slots=True)
 class EndpointRecord:
-    """How the endpoint took orders lately.
-
-    Attributes:
-        failures: Since it last accepted something.
-        refusals: First-time ones since then.
-        accepted_at: When that was.
-        recent_accepted: Recent orders that it accepted, older ones fading.
-        recent_rejected: Recent orders that were rejected, likewise.
-    """
+    """How the endpoint took orders lately: the fields of `EndpointHistory`."""
 
     failures: int
     refusals: int

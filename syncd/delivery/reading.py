@@ -163,7 +163,9 @@ class Unread:
         groups = self._groups(claim, reading, frozenset(blamed))
         moved = sum(len(keys) for keys, _, _ in groups)
         if len(groups) == 1 and moved == len(claim.orders):
-            self._put_back(claim, *groups[0])
+            [(keys, reason, wait)] = groups
+            self._ledger.requeue(claim, Receipt("unread", reason=reason), wait=wait)
+            self._report.unreadable(claim, keys, reason, wait)
             return None
         for keys, reason, wait in groups:
             if not self._ledger.move_unread(claim, keys, reason, wait):
@@ -203,13 +205,6 @@ class Unread:
         later = timedelta(0) if continues else wait
         pieces = [(piece, str(reading.fault), later) for piece in reading.unread]
         return [*pieces, *((keys, why, due) for (why, due), keys in groups.items())]
-
-    def _put_back(
-        self, claim: Claim, keys: Sequence[str], reason: str, wait: timedelta
-    ) -> None:
-        receipt = Receipt("unread", reason=reason)
-        self._ledger.requeue(claim, receipt, wait=wait)
-        self._report.unreadable(claim, keys, reason, wait)
 
 
 def _reason(key: str, fault: SyncdError) -> str:
