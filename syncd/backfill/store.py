@@ -98,7 +98,7 @@ class BackfillStore:
         """List what has to be run or logged, oldest first.
 
         Args:
-            lag: How long a live order may wait before past ones wait.
+            lag: How long a live order may wait before past ones are not captured.
             period: How often progress is logged.
         """
         return self._database.rows(

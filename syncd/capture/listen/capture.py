@@ -63,7 +63,7 @@ class AdmissionContext:
 
 
 class OutboxCapture:
-    """Takes touched orders out of the outbox; a `Follower`.
+    """Takes touched orders out of the outbox; a `ChangeFollower`.
 
     Args:
         notifications: When to poll at once.

@@ -200,7 +200,7 @@ class SlotCatalog:
 
 
 def fix_sql(since: datetime) -> str:
-    """Return what to do about a slot that has lost its place, `since` when."""
+    """Return what to do about a slot that may have missed orders `since` a time."""
     return (
         f"Run `syncd install --wal … --recreate-slot`, start syncd, then "
         f"{reconcile_hint(since)}. "
