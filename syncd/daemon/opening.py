@@ -8,10 +8,10 @@ from syncd.config.settings import Settings
 from syncd.daemon.tuning import Tuning
 from syncd.diagnostics.check.start import ask
 from syncd.ledger.batches import Ledger
-from syncd.ledger.clone_guard import CloneGuard, StateFile
+from syncd.ledger.clone_guard import CloneGuard
 from syncd.ledger.feed import Feed, FeedStore
 from syncd.ledger.instance import Instance
-from syncd.ledger.state_file import Served
+from syncd.ledger.state_file import Served, StateFile
 from syncd.log.log import Log
 from syncd.postgres.database import Database
 from syncd.source.connections import Connections, connect, source_on

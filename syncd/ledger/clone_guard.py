@@ -4,19 +4,14 @@ What is remembered is in a file of the daemon's own, outside every database, so 
 a restore cannot take it along.
 """
 
-import os
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from syncd.core.continuity import Continuity, Mark, continuity_of
-from syncd.core.errors import ClonedDatabaseError, StateUnavailableError
+from syncd.core.errors import ClonedDatabaseError
 from syncd.ledger.instance import this_host
+from syncd.ledger.state_file import StateFile
 from syncd.postgres.database import Database
 from syncd.postgres.statements import Statement, query
 
@@ -32,68 +27,6 @@ _HINTS = {
 def host_name(name: str | None) -> str:
     """Return the name under which daemons of this host are known."""
     return name or this_host().split("/", 1)[0]
-
-
-class StateFile:
-    """The file in which the daemon remembers a feed's last mark."""
-
-    def __init__(self, directory: Path, feed: str) -> None:
-        self._path = directory / f"{feed}.json"
-
-    @classmethod
-    def of(
-        cls,
-        directory: Path | None,
-        feed: str,
-        environment: Mapping[str, str] | None = None,
-    ) -> "StateFile | None":
-        """Find the place: as configured, or systemd's; None when there is neither."""
-        environment = os.environ if environment is None else environment
-        given = environment.get("STATE_DIRECTORY", "").split(":")[0]
-        place = directory or (Path(given) if given else None)
-        return cls(place, feed) if place else None
-
-    @property
-    def place(self) -> Path:
-        """The directory that it is in."""
-        return self._path.parent
-
-    def read(self) -> Mark | None:
-        """Read the last mark; None before the first.
-
-        Raises:
-            StateUnavailableError: The file is there and cannot be used.
-        """
-        try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Mark)
-        except FileNotFoundError:
-            return None
-        except (OSError, msgspec.MsgspecError) as error:
-            raise self._unusable(error) from error
-
-    def write(self, mark: Mark) -> None:
-        """Replace the last mark, whole or not at all.
-
-        Raises:
-            StateUnavailableError: The directory cannot be written.
-        """
-        # Daemons in containers share the directory, and have the same number.
-        fresh = self._path.with_suffix(f".{os.getpid()}.{time.monotonic_ns()}")
-        try:
-            with fresh.open("wb") as file:
-                file.write(msgspec.json.encode(mark))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
-        except OSError as error:
-            raise self._unusable(error) from error
-
-    def _unusable(self, error: Exception) -> StateUnavailableError:
-        cause = error.strerror if isinstance(error, OSError) else "it is damaged"
-        return StateUnavailableError(
-            f"{self._path}: cannot be used ({cause})",
-            "Let syncd's user write there, or set ledger.state_directory.",
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,9 @@ It is in the ledger, and in the daemon's own directory while the ledger cannot b
 written. `syncd status` shows it.
 """
 
-import os
 from collections.abc import Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -17,21 +14,13 @@ import msgspec
 from syncd.config.settings import Settings
 from syncd.core.errors import SyncdError
 from syncd.core.health_inputs import FailedStart
-from syncd.ledger.clone_guard import StateFile, host_name
+from syncd.ledger.clone_guard import host_name
+from syncd.ledger.state_file import state_directory
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 from syncd.source.connections import connect
 
 FAILED_SUFFIX = ".failed"
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    kind: Literal["start", "waiting", "reload"]
-    at: datetime
-    codes: tuple[str, ...]
-    reason: str
-    hint: str
 
 
 class StartJournal:
@@ -40,21 +29,17 @@ class StartJournal:
     def __init__(
         self, settings: Settings, environment: Mapping[str, str] | None = None
     ) -> None:
-        environment = os.environ if environment is None else environment
         self._settings = settings
         self._host = host_name(settings.instance)
-        state_file = StateFile.of(
-            settings.ledger.state_directory, settings.feed, environment
-        )
-        self._file: Path | None = None
-        if state_file is not None:
-            self._file = state_file.place / f"{settings.feed}{FAILED_SUFFIX}"
+        place = state_directory(settings.ledger.state_directory, environment)
+        self._file = place / f"{settings.feed}{FAILED_SUFFIX}" if place else None
 
     def keep(
         self, kind: Literal["start", "waiting", "reload"], error: SyncdError
     ) -> None:
         """Keep why it failed, wherever that is possible; the log has it anyhow."""
-        kept = _Kept(kind, datetime.now(UTC), error.codes, str(error), error.hint)
+        at, codes = datetime.now(UTC), list(error.codes)
+        failed = FailedStart(kind, self._host, at, codes, str(error), error.hint)
         try:
             with closing(connect(self._settings, "start")) as connections:
                 connections.ledger.run(
@@ -62,20 +47,20 @@ class StartJournal:
                     feed=self._settings.feed,
                     host=self._host,
                     kind=kind,
-                    codes=list(kept.codes),
-                    reason=kept.reason,
-                    hint=kept.hint,
+                    codes=codes,
+                    reason=failed.reason,
+                    hint=failed.hint,
                 )
         except SyncdError:
-            self._write(kept)
+            self._write(failed)
 
-    def _write(self, kept: _Kept) -> None:
+    def _write(self, failed: FailedStart) -> None:
         if self._file is not None:
             with suppress(OSError):
-                self._file.write_bytes(msgspec.json.encode(kept))
+                self._file.write_bytes(msgspec.json.encode(failed))
 
     def clear(self) -> None:
-        """Forget it: a start has succeeded."""
+        """Erase it: a start has succeeded."""
         with suppress(SyncdError), closing(connect(self._settings, "start")) as opened:
             opened.ledger.run(
                 query("clear_failed_start"), feed=self._settings.feed, host=self._host
@@ -85,11 +70,7 @@ class StartJournal:
                 self._file.unlink(missing_ok=True)
 
     def newest(self, ledger: Database) -> FailedStart | None:
-        """Return the newest failure, of any host; None while all have started.
-
-        Raises:
-            SyncdError: The ledger cannot be read.
-        """
+        """Return the newest failure, of any host; None while all have started."""
         found = ledger.rows(
             FailedStart, query("failed_starts"), feed=self._settings.feed
         )
@@ -101,10 +82,6 @@ class StartJournal:
         if self._file is None:
             return None
         try:
-            kept = msgspec.json.decode(self._file.read_bytes(), type=_Kept)
+            return msgspec.json.decode(self._file.read_bytes(), type=FailedStart)
         except (OSError, msgspec.MsgspecError):
             return None
-        codes = list(kept.codes)
-        return FailedStart(
-            kept.kind, self._host, kept.at, codes, kept.reason, kept.hint
-        )

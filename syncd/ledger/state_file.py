@@ -1,9 +1,11 @@
-"""Which feeds this host has served: a file for each, beside what a daemon remembers.
+"""What daemons remember on this host, outside every database: files for each feed.
 
-A mistyped `feed`, or an empty ledger in place of the right one, is noticed by it.
+The last mark shows that the ledger was restored or cloned. Which feeds were served
+shows a mistyped `feed`, or an empty ledger in place of the right one.
 """
 
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,9 +14,79 @@ from pathlib import Path
 import msgspec
 
 from syncd.config.settings import Settings
-from syncd.ledger.clone_guard import StateFile
+from syncd.core.continuity import Mark
+from syncd.core.errors import StateUnavailableError
 
 SERVED_SUFFIX = ".served"
+
+
+def state_directory(
+    configured: Path | None, environment: Mapping[str, str] | None = None
+) -> Path | None:
+    """Find the directory: as configured, or systemd's; None when there is neither."""
+    environment = os.environ if environment is None else environment
+    given = environment.get("STATE_DIRECTORY", "").split(":")[0]
+    return configured or (Path(given) if given else None)
+
+
+class StateFile:
+    """The file in which the daemon remembers a feed's last mark."""
+
+    def __init__(self, directory: Path, feed: str) -> None:
+        self._path = directory / f"{feed}.json"
+
+    @classmethod
+    def of(
+        cls,
+        directory: Path | None,
+        feed: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> "StateFile | None":
+        """Find it in `state_directory`; None where there is none."""
+        place = state_directory(directory, environment)
+        return cls(place, feed) if place else None
+
+    @property
+    def place(self) -> Path:
+        """The directory that it is in."""
+        return self._path.parent
+
+    def read(self) -> Mark | None:
+        """Read the last mark; None before the first.
+
+        Raises:
+            StateUnavailableError: The file is there and cannot be used.
+        """
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Mark)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError) as error:
+            raise self._unusable(error) from error
+
+    def write(self, mark: Mark) -> None:
+        """Replace the last mark, whole or not at all.
+
+        Raises:
+            StateUnavailableError: The directory cannot be written.
+        """
+        # Daemons in containers share the directory, and have the same number.
+        fresh = self._path.with_suffix(f".{os.getpid()}.{time.monotonic_ns()}")
+        try:
+            with fresh.open("wb") as file:
+                file.write(msgspec.json.encode(mark))
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._path)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> StateUnavailableError:
+        cause = error.strerror if isinstance(error, OSError) else "it is damaged"
+        return StateUnavailableError(
+            f"{self._path}: cannot be used ({cause})",
+            "Let syncd's user write there, or set ledger.state_directory.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +110,8 @@ class Served:
         cls, settings: Settings, environment: Mapping[str, str] | None = None
     ) -> "Served | None":
         """Return what this host has stored; None where it stores nothing."""
-        environment = os.environ if environment is None else environment
-        state_file = StateFile.of(
-            settings.ledger.state_directory, settings.feed, environment
-        )
-        return cls(state_file.place, settings.feed) if state_file else None
+        place = state_directory(settings.ledger.state_directory, environment)
+        return cls(place, settings.feed) if place else None
 
     def is_known(self) -> bool:
         """Return whether a daemon of this host has started the feed before."""

@@ -18,7 +18,7 @@ from syncd.capture.wal.stream import ReplicationStream
 from syncd.config.configuration import load
 from syncd.config.settings import Settings
 from syncd.daemon.process import Daemon
-from syncd.ledger.clone_guard import StateFile
+from syncd.ledger.state_file import StateFile
 from syncd.log.log import configure
 from syncd.postgres.connection import DeadlineConnection
 

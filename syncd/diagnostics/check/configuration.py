@@ -13,7 +13,7 @@ from syncd.config.configuration import FAULT_CODES, Fault, secret_files
 from syncd.config.dsn import holds_password
 from syncd.config.settings import Settings
 from syncd.diagnostics.check.finding import Finding
-from syncd.ledger.clone_guard import StateFile
+from syncd.ledger.state_file import StateFile
 
 LEAST_BYTES = 100_000_000
 """Room that is worth a line when there is less of it."""

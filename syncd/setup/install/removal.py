@@ -10,9 +10,8 @@ from psycopg import sql
 
 from syncd.config.settings import Settings
 from syncd.core.errors import ConfigError, SchemaMismatchError
-from syncd.ledger.clone_guard import StateFile
 from syncd.ledger.start_journal import FAILED_SUFFIX
-from syncd.ledger.state_file import SERVED_SUFFIX
+from syncd.ledger.state_file import SERVED_SUFFIX, StateFile
 from syncd.postgres.database import Database
 from syncd.postgres.statements import query
 from syncd.setup.install.install import installed

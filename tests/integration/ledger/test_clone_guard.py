@@ -25,7 +25,8 @@ from syncd.core.continuity import Mark
 from syncd.core.errors import ClonedDatabaseError, StateUnavailableError
 from syncd.demo.sandbox import Sandbox
 from syncd.ledger import clone_guard as lineage
-from syncd.ledger.clone_guard import CloneGuard, StateFile
+from syncd.ledger.clone_guard import CloneGuard
+from syncd.ledger.state_file import StateFile
 from syncd.log import log as logging
 from syncd.log.log import Log
 from syncd.postgres.database import Database

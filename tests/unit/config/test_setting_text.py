@@ -17,7 +17,7 @@ from syncd.config.dsn import describe
 from syncd.config.settings import Settings
 from syncd.core.response import NoResponse
 from syncd.delivery.squeezely import Squeezely
-from syncd.ledger.clone_guard import StateFile
+from syncd.ledger.state_file import StateFile
 
 KEY = {"SYNCD_SQUEEZELY_API_KEY": "k"}
 WRITTEN: dict[str, dict[str, object]] = {
