@@ -9,39 +9,37 @@ from datetime import timedelta
 
 from syncd.core.settlement import RECENT_ORDERS
 from syncd.ledger.claim import Claim, Claiming, Delivered, ExcludedOrder, Receipt
-from syncd.postgres.statements import query
+from syncd.postgres.statements import Statement, query
 
 
 class Ledger(Claiming):
     """Every state of every order of one started feed."""
 
+    def _change(self, statement: Statement, claim: Claim, **params: object) -> bool:
+        """Run a statement that the claim fences; False when it is no longer ours."""
+        return self.database.run(statement, **_fence(claim), **params) > 0
+
     def renew(self, claim: Claim, lease: timedelta) -> bool:
         """Renew the lease; False when the claim is no longer ours."""
-        renewed = self.database.run(
-            query("renew"), batch=claim.batch_id, token=claim.token, lease=lease
-        )
-        return renewed > 0
+        return self._change(query("renew"), claim, lease=lease)
 
     def exclude_orders(self, claim: Claim, exclusions: Sequence[ExcludedOrder]) -> bool:
         """Set orders of a claimed batch aside; False when it is no longer ours."""
-        fenced = self.database.run(
+        return self._change(
             query("exclude_orders"),
+            claim,
             feed=self.feed_id,
-            batch=claim.batch_id,
-            token=claim.token,
             keys=[e.key for e in exclusions],
             states=[e.state for e in exclusions],
             reasons=[e.reason for e in exclusions],
             orderids=[e.orderid for e in exclusions],
             by=[e.rejected_by if e.state == "rejected" else None for e in exclusions],
         )
-        return fenced > 0
 
     def postpone(self, claim: Claim, keys: Sequence[str], wait: timedelta) -> bool:
         """Move orders that are not ready into a batch of their own, due later.
 
-        Returns:
-            False when the batch is no longer ours: nothing was moved.
+        False when the batch is no longer ours: nothing was moved.
         """
         return self._move(claim, keys, wait=wait, waits=True)
 
@@ -50,17 +48,11 @@ class Ledger(Claiming):
     ) -> bool:
         """Move orders that could not be read into a batch that waits for the view.
 
-        Returns:
-            False when the batch is no longer ours: nothing was moved.
+        False when the batch is no longer ours: nothing was moved.
         """
-        moved = self.database.run(
-            query("move_unread"),
-            **_fence(claim),
-            keys=list(keys),
-            reason=reason,
-            wait=wait,
+        return self._change(
+            query("move_unread"), claim, keys=list(keys), reason=reason, wait=wait
         )
-        return moved > 0
 
     def try_unread(self, reason: str) -> None:
         """Allow orders to be read again that could not be for a reason that is over."""
@@ -99,10 +91,9 @@ class Ledger(Claiming):
         refusals: int | None = None,
         uncertain: bool = False,
     ) -> bool:
-        fenced = self.database.run(
+        return self._change(
             query("move_orders"),
-            batch=claim.batch_id,
-            token=claim.token,
+            claim,
             keys=list(keys),
             wait=wait,
             waits=waits,
@@ -110,22 +101,13 @@ class Ledger(Claiming):
             refusals=refusals or 0,
             uncertain=int(uncertain),
         )
-        return fenced > 0
 
     def close_empty(self, claim: Claim, receipt: Receipt) -> bool:
         """End a claimed batch whose orders were all set aside or moved.
 
-        Returns:
-            False when it is no longer ours, or has orders.
+        False when it is no longer ours, or has orders.
         """
-        ended = self.database.run(
-            query("close_empty"),
-            outcome=receipt.outcome,
-            reason=receipt.reason,
-            **_fence(claim),
-            **_receipt(receipt),
-        )
-        return ended > 0
+        return self._change(query("close_empty"), claim, **_receipt(receipt))
 
     def deliver(self, claim: Claim, keys: Sequence[str], receipt: Receipt) -> Delivered:
         """Settle an accepted attempt; `keys` are the orders that were sent.
@@ -185,20 +167,16 @@ class Ledger(Claiming):
             uncertain: Whether some of it may have been taken all the same.
             held: Keep it for a person instead.
         """
-        freed = self.database.run(
+        return self._change(
             query("requeue"),
+            claim,
             wait=wait,
             refused=refusals is not None,
             refusals=refusals,
             held=held,
             uncertain=int(uncertain),
-            outcome=receipt.outcome,
-            reason=receipt.reason,
-            shape=receipt.shape,
-            **_fence(claim),
             **_receipt(receipt),
         )
-        return freed > 0
 
 
 def _fence(claim: Claim) -> dict[str, object]:
@@ -207,8 +185,11 @@ def _fence(claim: Claim) -> dict[str, object]:
 
 def _receipt(receipt: Receipt) -> dict[str, object]:
     return {
+        "outcome": receipt.outcome,
         "status": receipt.status,
+        "reason": receipt.reason,
         "sent": receipt.sent,
         "sha256": receipt.sha256,
         "orderids": list(receipt.orderids),
+        "shape": receipt.shape,
     }

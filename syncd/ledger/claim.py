@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -28,7 +28,25 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class _Batch:
+    """The columns of a claimed batch."""
+
+    batch_id: int
+    attempt: int
+    token: UUID
+    uncertain: int
+    refusals: int
+    refused_at: datetime | None
+    claimed_at: datetime
+    probes: bool
+    with_profile: bool
+    is_resend: bool
+    read_failed_at: datetime | None = None
+    read_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim(_Batch):
     """A batch that is ours until the lease ends, with its orders as confirmed.
 
     Attributes:
@@ -45,40 +63,20 @@ class Claim:
         read_reason: Why they could not be read last.
     """
 
-    batch_id: int
-    attempt: int
-    token: UUID
-    uncertain: int
-    refusals: int
-    refused_at: datetime | None
-    claimed_at: datetime
-    probes: bool
-    with_profile: bool
-    is_resend: bool
     orders: Sequence[Order]
     rows: Mapping[str, str] | None = None
     read_fault: SyncdError | None = None
-    read_failed_at: datetime | None = None
-    read_reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedBatch:
-    """What `claim` returns; of no batch: only the last three are of meaning."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claimed(_Batch):
+    """What the statement returns; of no batch, where `orders` is None: the last three.
 
-    batch_id: int | None
-    attempt: int
-    token: UUID
-    uncertain: int
-    refusals: int
-    refused_at: datetime | None
-    claimed_at: datetime
-    probes: bool
-    with_profile: bool
-    is_resend: bool
-    read_failed_at: datetime | None
-    read_reason: str | None
-    orders: int
+    Attributes:
+        orders: How many the batch has; the arrays may have fewer.
+    """
+
+    orders: int | None
     keys: Sequence[str] | None
     times: Sequence[datetime] | None
     waits: Sequence[datetime | None] | None
@@ -86,23 +84,10 @@ class ClaimedBatch:
     paused_at: datetime | None
     paused_reason: str | None
 
-    def claim(self, batch_id: int) -> Claim:
-        """Return the claim of the batch, without its orders' rows."""
-        return Claim(
-            batch_id=batch_id,
-            attempt=self.attempt,
-            token=self.token,
-            uncertain=self.uncertain,
-            refusals=self.refusals,
-            refused_at=self.refused_at,
-            claimed_at=self.claimed_at,
-            probes=self.probes,
-            with_profile=self.with_profile,
-            is_resend=self.is_resend,
-            orders=[*map(Order, self.keys or (), self.times or (), self.waits or ())],
-            read_failed_at=self.read_failed_at,
-            read_reason=self.read_reason,
-        )
+    def claim(self) -> Claim:
+        batch = {each.name: getattr(self, each.name) for each in fields(_Batch)}
+        orders = [*map(Order, self.keys or (), self.times or (), self.waits or ())]
+        return Claim(**batch, orders=orders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +149,7 @@ class ExcludedOrder:
     rejected_by: RejectedBy | None = "rules"
 
 
-_Found = tuple[ClaimedBatch, Sequence[tuple[str, str]] | None]
+_Found = tuple[_Claimed, Sequence[tuple[str, str]] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,21 +201,21 @@ class Claiming(Admission):
         (claimed, rows), fault = self._claimed(
             reading, touched, rereads=rereads, **params
         )
-        if (batch_id := self._batch_of(claimed)) is None:
+        if not self._is_ours(claimed):
             return None
-        claim = claimed.claim(batch_id)
+        claim = claimed.claim()
         self.database.age_plans(len(claim.orders))
         if len(claim.orders) == claimed.orders:
             return replace(claim, rows=merged(rows or ()) or None, read_fault=fault)
         return replace(claim, orders=self._orders_of(claim), read_fault=fault)
 
-    def _batch_of(self, claimed: ClaimedBatch) -> int | None:
+    def _is_ours(self, claimed: _Claimed) -> bool:
         if claimed.was_promoted:
             self.database.close()  # opening it records the promotion first
-            return None
+            return False
         if claimed.paused_at is not None:
             raise PausedError("sending", claimed.paused_at, claimed.paused_reason)
-        return claimed.batch_id
+        return claimed.orders is not None
 
     def _orders_of(self, claim: Claim) -> Sequence[Order]:
         """Read them again: some came between the claim's snapshot and its lock."""
@@ -248,16 +233,16 @@ class Claiming(Admission):
                 with suppress(*VIEW_FAULTS):
                     return self._admitted_and_claimed(touched, statement, params), None
             try:
-                return database.row_and_pairs(ClaimedBatch, statement, **params), None
+                return database.row_and_pairs(_Claimed, statement, **params), None
             except VIEW_FAULTS as error:
                 fault = error
-        claimed, _ = database.row_and_pairs(ClaimedBatch, compose("claim"), **params)
+        claimed, _ = database.row_and_pairs(_Claimed, compose("claim"), **params)
         return (claimed, None), fault
 
     def _admitted_and_claimed(
         self, touched: Touched, statement: Statement, params: Mapping[str, object]
     ) -> _Found:
-        step = Step(row_and_pairs_of(ClaimedBatch), statement, params)
+        step = Step(row_and_pairs_of(_Claimed), statement, params)
         admitted, found = self.admit_touched_with(touched.found, touched.size, step)
         touched.report(admitted)
         return found
