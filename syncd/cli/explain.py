@@ -74,6 +74,6 @@ def explain(settings: Settings, order: str, *, as_text: bool) -> None:
             "ORDER is the order_key or the orderid of the purchases view.",
         )
     if as_text:
-        print_json(asdict(history) | {"story": list(history.lines())})
+        print_json(asdict(history) | {"lines": list(history.lines())})
         return
     print_lines(*history.lines())

@@ -102,11 +102,11 @@ def sandbox(port: int, account: str, api_key: str) -> None:
     from syncd.demo.sandbox import PortUnavailableError, Sandbox  # noqa: PLC0415
 
     signals.block()
-    stand_in = Sandbox(port=port, account=account, api_key=api_key)
+    sandbox_api = Sandbox(port=port, account=account, api_key=api_key)
     try:
-        stand_in.start()
+        sandbox_api.start()
     except PortUnavailableError as error:
         raise ConfigError(str(error), "Name another with --port.") from error
-    click.echo(f"endpoint {stand_in.endpoint}, page {stand_in.url}, Ctrl-C stops")
+    click.echo(f"endpoint {sandbox_api.endpoint}, page {sandbox_api.url}, Ctrl-C stops")
     signal.sigwait(signals.STOPPING)
-    stand_in.stop()
+    sandbox_api.stop()

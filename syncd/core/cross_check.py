@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 
 FOLLOWED_SECONDS = 60.0
-"""How long a key that was heard of is remembered."""
+"""How long a key that the follower met is remembered."""
 
 MOST_FOLLOWED = 20_000
 """How many are, at most; the oldest half is given up."""
 
 
 class CrossCheck:
-    """Orders that only the poll found, until the follower hears of them too.
+    """Orders that only the poll found, until the follower meets them too.
 
     Args:
         patience_seconds: How far the follower may lie behind the poll.
@@ -29,7 +29,7 @@ class CrossCheck:
                 self._found.setdefault(key, now)
 
     def followed(self, keys: Iterable[str], now: float) -> None:
-        """Note orders that the follower heard of, before or after the poll."""
+        """Note orders that the follower met, before or after the poll."""
         for key in keys:
             self._followed[key] = now
             self._found.pop(key, None)
@@ -38,7 +38,7 @@ class CrossCheck:
             self._followed = dict(kept)
 
     def overdue(self, now: float) -> list[str]:
-        """Give, once, the orders that were not heard of in time; the oldest first."""
+        """Return, once, the orders that it did not meet in time; the oldest first."""
         late = [k for k, since in self._found.items() if now - since > self._patience]
         for key in late:
             del self._found[key]

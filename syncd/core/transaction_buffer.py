@@ -62,7 +62,7 @@ class ReadyKeys:
 
 
 class TransactionBuffer:
-    """What was heard of, transaction by transaction, in the order of the commits."""
+    """The changes received, transaction by transaction, in the order of the commits."""
 
     def __init__(self) -> None:
         self._transactions: list[_Transaction] = []
@@ -74,7 +74,7 @@ class TransactionBuffer:
 
     @property
     def is_empty(self) -> bool:
-        """Whether all that was heard of has been taken."""
+        """Whether all that was received has been taken."""
         return not self._transactions
 
     @property

@@ -129,8 +129,8 @@ class MendedOrders:
         """Try orders again that could be sent now; return their number.
 
         Args:
-            touched: Keys that were changed; None: a page of those that nothing is
-                heard of.
+            touched: Keys that were changed; None: a page of those without a
+                notification.
 
         Raises:
             SyncdError: The database failed; nothing was changed.

@@ -168,7 +168,7 @@ def test_explain_gives_the_reason_why_an_order_was_not_sent(
     assert "before the feed started" in explain("W-1")
     history = json.loads(syncd("explain", "W-3", "--json", "--config", config).stdout)
     assert [attempt["status"] for attempt in history["attempts"]] == [None, 200]
-    assert history["story"] == explain("W-3").splitlines()
+    assert history["lines"] == explain("W-3").splitlines()
     assert "it is not confirmed" in explain("W-2")
     history = explain("W-3")
     assert "attempt 1" in history

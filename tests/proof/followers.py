@@ -131,7 +131,7 @@ class ListenSubject(LedgerSubject):
 
     @override
     def begin(self) -> None:
-        connections, ears = self.connect("listen"), self.connect("notifications")
+        connections, listening = self.connect("listen"), self.connect("notifications")
         feed = self.start_feed(connections)
         intake = AdmissionContext(
             self.source_on(connections),
@@ -141,7 +141,7 @@ class ListenSubject(LedgerSubject):
         )
         self.listen = OutboxCapture(
             Outbox(connections.source, connections.source, self.feed),
-            NotifyListener(ears.source, connections.source, self.feed),
+            NotifyListener(listening.source, connections.source, self.feed),
             intake,
             NullLog(self.feed),
             tuning=OutboxTuning(fallback_seconds=0, page=FEW, schedule=AlwaysDue),

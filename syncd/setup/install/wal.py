@@ -46,7 +46,7 @@ class Following:
         publishing: Runs in one transaction, with the rest of an installation.
         apart: Makes the slot, maybe after the old one is dropped; each script runs
             after the rest, in a transaction of its own. Empty: it is there already.
-        missed_since: From when on orders may be unheard of if a slot is made; None:
+        missed_since: From when on orders may have been missed if a slot is made; None:
             it is the first.
     """
 

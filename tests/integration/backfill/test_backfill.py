@@ -40,9 +40,9 @@ def harness(shop: Shop, tmp_path: Path) -> Iterator[BackfillHarness]:
 def history(harness: BackfillHarness, order: str) -> str:
     """Return an order's history as text."""
     feed = harness.feed
-    story = read_history(harness.database, harness.source, feed, order)
-    assert story
-    return "\n".join(story.lines())
+    history = read_history(harness.database, harness.source, feed, order)
+    assert history
+    return "\n".join(history.lines())
 
 
 # Capture

@@ -32,8 +32,8 @@ def history_harness(shop: Shop, tmp_path: Path) -> Iterator[Harness]:
 def explain(harness: Harness, order: str) -> str:
     """Return an order's history as text."""
     feed = harness.feed
-    story = read_history(harness.database, harness.source, feed, order)
-    return "\n".join(story.lines()) if story else "nothing"
+    history = read_history(harness.database, harness.source, feed, order)
+    return "\n".join(history.lines()) if history else "nothing"
 
 
 def test_the_history_of_a_delivered_order_has_its_receipt(

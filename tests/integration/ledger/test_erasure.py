@@ -56,9 +56,9 @@ def test_an_erased_delivered_order_loses_its_number(
     assert states(pair_harness.shop) == {"1": "erased", "2": None}
     assert pair_harness.shop.row_of("batch").orders == 1
     feed = pair_harness.feed
-    story = read_history(pair_harness.database, pair_harness.source, feed, "1")
-    assert story
-    assert [line for line in story.lines() if "erased" in line] == [
+    history = read_history(pair_harness.database, pair_harness.source, feed, "1")
+    assert history
+    assert [line for line in history.lines() if "erased" in line] == [
         "now erased by hand: it had been sent; nothing sends it any more"
     ]
     other = read_history(pair_harness.database, pair_harness.source, feed, "2")

@@ -44,9 +44,9 @@ def test_an_order_that_has_become_sendable_is_retried(harness: Harness) -> None:
     assert list(harness.set_aside()) == [other]
     connections = harness.connections
     feed = FeedStore(connections, "shop").get()
-    story = read_history(harness.database, harness.source, feed, mended)
-    assert story is not None
-    assert "tried again, since it was changed" in "\n".join(story.lines())
+    history = read_history(harness.database, harness.source, feed, mended)
+    assert history is not None
+    assert "tried again, since it was changed" in "\n".join(history.lines())
 
 
 def test_an_order_is_retried_a_bounded_number_of_times(harness: Harness) -> None:

@@ -139,10 +139,10 @@ def test_a_batch_delivered_long_ago_is_pruned(
     assert pruned.shop.counts_agree()
     assert pruned.reconcile_all() == ReconciliationTally(delivered=13)
     feed = pruned.feeds.get()
-    story = read_history(pruned.ledger.database, pruned.source, feed, "1")
-    assert story
-    assert story.state == "delivered"
-    assert "its receipt is no longer kept" in list(story.lines())[1]
+    history = read_history(pruned.ledger.database, pruned.source, feed, "1")
+    assert history
+    assert history.state == "delivered"
+    assert "its receipt is no longer kept" in list(history.lines())[1]
     kept = read_history(pruned.ledger.database, pruned.source, feed, young[0])
     assert kept
     assert "accepted, 3 events" in " ".join(kept.lines())
@@ -209,9 +209,11 @@ def test_the_history_of_a_rejected_order_keeps_its_beginning(
     pruned.send()
     pruned.age()
     pruned.prune()
-    story = read_history(pruned.ledger.database, pruned.source, pruned.feeds.get(), "1")
-    assert story
-    assert [a.status for a in story.attempts] == [422, 422]
+    history = read_history(
+        pruned.ledger.database, pruned.source, pruned.feeds.get(), "1"
+    )
+    assert history
+    assert [a.status for a in history.attempts] == [422, 422]
     pruned.shop.update("ledger", {"state": None, "reason": None, "orderid": None})
     pruned.shop.update("feed", {"pruned_after": 0})
     pruned.prune()

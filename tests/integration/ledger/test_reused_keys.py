@@ -107,11 +107,11 @@ def test_explain_describes_both_orders(delivered_test_orders: Harness) -> None:
     delivered_test_orders.shop.confirm(2)
     connections = delivered_test_orders.connections
     feed = FeedStore(connections, "shop").get()
-    story = read_history(
+    history = read_history(
         delivered_test_orders.ledger.database, delivered_test_orders.source, feed, "2"
     )
-    assert story is not None
-    lines = list(story.lines())
+    assert history is not None
+    lines = list(history.lines())
     assert lines[0].startswith("key 2 was order W-2, confirmed at")
     assert "the views now list order W-2, confirmed at" in lines[0]
     assert lines[-1].startswith("next: syncd reused send 2")

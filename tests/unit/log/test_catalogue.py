@@ -15,20 +15,58 @@ WRITERS = {"emit", "emit_folded", "emit_once"}
 BY_ITSELF = {"library.log": {"logger", "message", "suppressed"}}
 
 
+def name_of(call: ast.Call) -> str:
+    return str(getattr(call.func, "attr", getattr(call.func, "id", "")))
+
+
+def calls_in(node: ast.AST) -> list[ast.Call]:
+    return [each for each in ast.walk(node) if isinstance(each, ast.Call)]
+
+
+def named_in(node: ast.AST) -> set[str]:
+    """Return the keys of dictionaries, and the keywords of calls that log nothing."""
+    keys = {
+        str(key.value)
+        for each in ast.walk(node)
+        if isinstance(each, ast.Dict)
+        for key in each.keys
+        if isinstance(key, ast.Constant)
+    }
+    quiet = [call for call in calls_in(node) if name_of(call) not in WRITERS]
+    return keys | {str(keyword.arg) for call in quiet for keyword in call.keywords}
+
+
+def gathered(tree: ast.Module, call: ast.Call) -> set[str]:
+    """Return the fields of a line that is given `**facts`.
+
+    They are named where it is logged, in a function that is called there, or by the
+    callers of the one that logs.
+    """
+    made = [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)]
+    (logs,) = (function for function in made if call in calls_in(function))
+    called = {name_of(each) for each in calls_in(logs)}
+    parts: list[ast.AST] = [
+        logs,
+        *(function for function in made if function.name in called),
+    ]
+    parts += [each for each in calls_in(tree) if name_of(each) == logs.name]
+    return {name for part in parts for name in named_in(part)}
+
+
 def emitted() -> Iterator[tuple[str, set[str]]]:
     """Return the lines that the code logs, each with its fields."""
     for file in sorted(SYNCD.rglob("*.py")):
-        for call in ast.walk(ast.parse(file.read_text())):
-            if not isinstance(call, ast.Call) or file.name == "log.py":
-                continue
-            writer = getattr(call.func, "attr", "")
-            if writer not in WRITERS:
+        tree = ast.parse(file.read_text())
+        for call in calls_in(tree):
+            writer = name_of(call)
+            if writer not in WRITERS or file.name == "log.py":
                 continue
             name = call.args[0]
             assert isinstance(name, ast.Constant), f"{file}:{call.lineno}: no literal"
             fields = {keyword.arg or "**" for keyword in call.keywords}
-            if fields == {"**"}:  # one set of facts for several events
-                fields = set(EVENTS[str(name.value)].fields)
+            if fields == {"**"}:
+                declared = set(EVENTS[str(name.value)].fields)
+                fields = gathered(tree, call) & declared
             folded = {"suppressed"} if writer == "emit_folded" else set()
             yield str(name.value), fields | folded
     yield "daemon.crashed", {"error_kind", "exception"}
