@@ -4,7 +4,7 @@ Each admission holds the watermark's row lock, in the transaction that moves the
 watermark (ADR-0002).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -108,15 +108,18 @@ class Admission:
             adopts: They count as delivered by something else, and are not sent.
             is_behind: They wait behind live orders, as those of a backfill do.
         """
+        is_late = is_behind or capture == "backfill"
         statement, params = self._admission(
-            found, capture, size=size, backfill=backfill, adopts=adopts
+            found,
+            capture,
+            size=size,
+            lane="backfill" if is_late else "live",
+            state="adopted" if adopts else "pending",
+            backfill=backfill,
         )
-        if is_behind:
-            params = {**params, "lane": "backfill"}
-        admitted = self.database.row(Admitted, statement, **params)
-        if not admitted.are_accepted and self._are_accepted(found):
-            admitted = self.database.row(Admitted, statement, **params)
-        return self._checked(admitted)
+        return self._accepted(
+            found, lambda: self.database.row(Admitted, statement, **params)
+        )
 
     def admit_touched(self, found: OrderQuery, size: int) -> Admitted:
         """Take orders out of the outbox and admit those that are confirmed.
@@ -132,10 +135,12 @@ class Admission:
             ViewsChangedError: The views are not those that were accepted; the same.
         """
         statement, params = self._admission(found, "listen", size=size)
-        (admitted,) = self.locked(Admitted, statement, durable=False, **params)
-        if not admitted.are_accepted and self._are_accepted(found):
+
+        def admit() -> Admitted:
             (admitted,) = self.locked(Admitted, statement, durable=False, **params)
-        return self._checked(admitted)
+            return admitted
+
+        return self._accepted(found, admit)
 
     def locked(
         self,
@@ -212,29 +217,27 @@ class Admission:
         if found.source is not None and not self._are_accepted(found):
             raise ViewsChangedError
 
-    def _checked(self, admitted: Admitted) -> Admitted:
+    def _accepted(self, found: OrderQuery, admit: Callable[[], Admitted]) -> Admitted:
+        """Admit; once more where changed views have the same keys when compared."""
+        admitted = admit()
+        if not admitted.are_accepted and self._are_accepted(found):
+            admitted = admit()
         if not admitted.are_accepted:
             raise ViewsChangedError
         self.database.age_plans(admitted.orders)
         return admitted
 
     def _admission(
-        self,
-        found: OrderQuery,
-        capture: Capture,
-        *,
-        size: int,
-        backfill: int | None = None,
-        adopts: bool = False,
+        self, found: OrderQuery, capture: Capture, **params: object
     ) -> tuple[Statement, Mapping[str, object]]:
         return compose("admit", **found.braces), {
             "feed": self.feed_id,
-            "size": size,
-            "lane": "backfill" if capture == "backfill" else "live",
-            "state": "adopted" if adopts else "pending",
-            "backfill": backfill,
+            "lane": "live",
+            "state": "pending",
+            "backfill": None,
             "capture": capture,
             "named": NAMED_ORDERS,
+            **params,
             **found.params,
         }
 

@@ -57,10 +57,7 @@ class CloneGuard:
 
     Args:
         database: The ledger's, for `check` and `mark`.
-        feed_id: The feed.
-        feed: Its name.
         state_file: What this host remembers; None without a place for it.
-        log: Gets promotions.
         name: What stands for this host's name; None: its own.
     """
 

@@ -1,4 +1,4 @@
-"""Forgetting: what could name a person goes, and nothing ever sends the order again.
+"""Erasure: what could name a person goes, and nothing ever sends the order again.
 
 The order's row stays as `erased`, also for an order that the ledger never
 had: captures, reconciliation and backfills pass over it (ADR-0013).
@@ -48,7 +48,7 @@ class OrderTrace:
 
 
 class Erasure:
-    """Finds and forgets orders of one feed."""
+    """Finds and erases orders of one feed."""
 
     def __init__(self, source: Source, ledger: Ledger) -> None:
         self._source = source

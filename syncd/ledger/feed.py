@@ -35,9 +35,7 @@ class DatabaseIdentity(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    feed_id: int
-    started_at: datetime
+class _Found(Feed):
     is_here: bool
 
 

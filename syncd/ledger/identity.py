@@ -10,11 +10,7 @@ from dataclasses import replace
 import msgspec
 
 from syncd.core.errors import KeysChangedError
-from syncd.core.identity import (
-    FOLLOWED,
-    Identity,
-    replaced,
-)
+from syncd.core.identity import FOLLOWED, Identity, replaced
 from syncd.ledger.key_comparison import KeyComparison
 from syncd.ledger.known_identity import Behind, IdentityCheck, Known
 from syncd.postgres.database import Database
@@ -92,10 +88,6 @@ class IdentityGuard:
             return IdentityCheck()
         return self._compare(known, self._read_beside(known))
 
-    def read(self) -> Behind:
-        """Read what stands behind the views."""
-        return self._read(())
-
     def accept(self, identity: Identity, seal: str, change: str | None = None) -> None:
         """Admit orders from these views from now on, and lift a hold.
 
@@ -132,9 +124,10 @@ class IdentityGuard:
         return self._ledger.find(Known, query("known_identity"), feed=self._feed_id)
 
     def _read_beside(self, known: Known) -> Behind:
-        return self._read([table.name for table in known.identity.tables])
+        return self.read([table.name for table in known.identity.tables])
 
-    def _read(self, names: Sequence[str]) -> Behind:
+    def read(self, names: Sequence[str] = ()) -> Behind:
+        """Read what stands behind the views, and the oids of some tables' names."""
         return self._source.database.row(
             Behind,
             compose("behind", seal=query("seal")),
@@ -153,8 +146,6 @@ class IdentityGuard:
         known = self.known()
         if known is not None and known.held_reason is not None:
             raise KeysChangedError(known.held_reason, REBIND)
-
-    # Compare
 
     def _compare(self, known: Known, behind: Behind) -> IdentityCheck:
         now = behind.identity

@@ -54,7 +54,6 @@ class Instance:
 
     Args:
         database: A connection of its own.
-        feed_id: The feed that it works on.
         holds: Claims that it takes over wait for a person.
         name: What stands for this host's name; None: its own.
         quiet: How long new orders are left alone first; None: not at all.

@@ -34,13 +34,7 @@ NEIGHBOURS = 10_000
 
 
 class KeyComparison:
-    """Compares the newest orders of one feed's ledger with what the views list.
-
-    Args:
-        source: The views.
-        ledger: The ledger's database.
-        feed_id: The feed.
-    """
+    """Compares the newest orders of one feed's ledger with what the views list."""
 
     def __init__(self, source: Source, ledger: Database, feed_id: int) -> None:
         self._source = source

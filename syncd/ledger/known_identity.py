@@ -6,10 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from syncd.core.identity import (
-    Identity,
-    Replacement,
-)
+from syncd.core.identity import Identity, Replacement
 
 
 @dataclass(frozen=True, slots=True)

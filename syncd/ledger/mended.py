@@ -41,9 +41,6 @@ class MendedOrders:
     """Finds rejected orders of one feed that could be sent now.
 
     Args:
-        source: The views.
-        ledger: The feed's ledger.
-        rules: Of rendering.
         size: Orders that a batch may hold.
     """
 
@@ -57,24 +54,26 @@ class MendedOrders:
         self._after: str | None = None
 
     def rejected(
-        self, keys: Sequence[str] | None = None, limit: int = PAGE_ORDERS
-    ) -> list[Rejected]:
-        """Read rejected orders, by key; None: any of them."""
-        return self._read(limit, keys=None if keys is None else list(keys))
-
-    def _read(
         self,
-        limit: int,
+        keys: Sequence[str] | None = None,
+        limit: int = PAGE_ORDERS,
         *,
-        keys: list[str] | None = None,
         after: str | None = None,
         most_retries: int | None = None,
     ) -> list[Rejected]:
+        """Read rejected orders in the order of their keys.
+
+        Args:
+            keys: Of those to read; None: of any.
+            limit: The most to read.
+            after: The key that the first comes after.
+            most_retries: Those that were tried again less often; None: all.
+        """
         return self._ledger.database.rows(
             Rejected,
             query("rejected_orders"),
             feed=self._ledger.feed_id,
-            keys=keys,
+            keys=None if keys is None else list(keys),
             after=after,
             most_retries=most_retries,
             limit=limit,
@@ -107,20 +106,12 @@ class MendedOrders:
         )
 
     def sendable(self, orders: Sequence[Rejected]) -> list[str]:
-        """Return the keys of those that could be sent now, the API's refusals left out.
-
-        Raises:
-            SyncdError: The database failed.
-        """
+        """Return the keys that could be sent now, without what the API refused."""
         asked = [order for order in orders if order.rejected_by != "api"]
         return [key for key, fault in self.faults(asked).items() if fault is None]
 
     def defer(self, touched: Sequence[str]) -> int:
-        """Leave changed orders alone for `source.quiet` again; return their batches.
-
-        Raises:
-            SyncdError: The database failed.
-        """
+        """Leave changed orders alone for `source.quiet` again; return their batches."""
         return self._ledger.database.run(
             query("defer_touched"), feed=self._ledger.feed_id, keys=list(touched)
         )
@@ -151,7 +142,7 @@ class MendedOrders:
         They count as checked before the view is read: rows that cannot be read in time
         do not block others.
         """
-        orders = self._read(PAGE_ORDERS, after=self._after, most_retries=MOST_RETRIES)
+        orders = self.rejected(after=self._after, most_retries=MOST_RETRIES)
         is_full = len(orders) == PAGE_ORDERS
         self._after = orders[-1].order_key if is_full else None
         return orders

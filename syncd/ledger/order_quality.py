@@ -3,10 +3,12 @@
 What a shop's developer mends in the view, counted where `status` and `check` see it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from syncd.core.errors import SyncdError
 from syncd.core.event import Event, LeftOut
@@ -48,12 +50,6 @@ def recent_refusals(database: Database, feed_id: int) -> RecentRefusals:
     )
 
 
-@dataclass(slots=True)
-class _Count:
-    orders: int
-    order_key: str
-
-
 class LeftOutCounter:
     """Counts what one worker left out; written when nothing waits to be sent.
 
@@ -62,26 +58,26 @@ class LeftOutCounter:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._counts: dict[LeftOut, _Count] = {}
+        self._counts: Counter[LeftOut] = Counter()
+        self._keys: dict[LeftOut, str] = {}
 
     def note(
         self, purchases: Iterable[tuple[str, Event]]
     ) -> Sequence[tuple[LeftOut, int, str]]:
         """Note accepted orders by key; return this batch's counts, with a key each."""
-        counts: dict[LeftOut, _Count] = {}
+        counts: Counter[LeftOut] = Counter()
+        keys: dict[LeftOut, str] = {}
         for key, purchase in purchases:
             for detail in dict.fromkeys(purchase.left_out):
-                count = counts.setdefault(detail, _Count(0, key))
-                count.orders += 1
-        for detail, count in counts.items():
-            known = self._counts.setdefault(detail, _Count(0, ""))
-            known.orders += count.orders
-            known.order_key = count.order_key
-        return [(d, c.orders, c.order_key) for d, c in counts.items()]
+                counts[detail] += 1
+                keys.setdefault(detail, key)
+        self._counts.update(counts)
+        self._keys.update(keys)
+        return [(detail, orders, keys[detail]) for detail, orders in counts.items()]
 
     def write(self) -> None:
         """Write what was noted; what fails is written with the next."""
-        counts = dict(list(self._counts.items())[:MOST_DETAILS])
+        counts = dict(islice(self._counts.items(), MOST_DETAILS))
         if not counts:
             return
         with suppress(SyncdError):
@@ -90,7 +86,8 @@ class LeftOutCounter:
                 feed=self._ledger.feed_id,
                 fields=[detail.field for detail in counts],
                 reasons=[detail.reason for detail in counts],
-                orders=[count.orders for count in counts.values()],
-                keys=[count.order_key for count in counts.values()],
+                orders=list(counts.values()),
+                keys=[self._keys[detail] for detail in counts],
             )
             self._counts.clear()
+            self._keys.clear()

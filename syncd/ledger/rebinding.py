@@ -80,18 +80,14 @@ class KeyRebinding:
     ) -> None:
         self._source = source
         self._ledger = ledger
+        self._database = ledger.database
         self._guard = guard
         self._size = size
         self._feed = {"feed": ledger.feed_id}
 
     def plan(self, on_progress: OnProgress = _unseen) -> Rebinding:
-        """Match every order, and keep nothing of it.
-
-        Raises:
-            SyncdError: A database failed, or the views cannot be read.
-        """
-        database = self._ledger.database
-        with database.patient_transaction(STATEMENT_SECONDS):
+        """Match every order, and keep nothing of it."""
+        with self._database.patient_transaction(STATEMENT_SECONDS):
             return self._match(self._held_at(), on_progress)
 
     def rebind(
@@ -108,12 +104,10 @@ class KeyRebinding:
 
         Raises:
             UndecidedError: There are such orders, without a decision.
-            SyncdError: A database failed, or the views cannot be read.
         """
-        database = self._ledger.database
         behind = self._guard.read()
-        with database.patient_transaction(STATEMENT_SECONDS):
-            database.run(query("lock_watermark"), durable=True, **self._feed)
+        with self._database.patient_transaction(STATEMENT_SECONDS):
+            self._database.run(query("lock_watermark"), durable=True, **self._feed)
             held_at = self._held_at()
             done = self._match(held_at, on_progress)
             if done.unmatched and unmatched is None:
@@ -131,15 +125,14 @@ class KeyRebinding:
         return known.held_at if known and known.held_at else self._source.clock()
 
     def _match(self, held_at: datetime, on_progress: OnProgress) -> Rebinding:
-        database = self._ledger.database
         self._relist(on_progress)
         after = ""
-        while page := database.find(
+        while page := self._database.find(
             _Page, query("match_keys"), after=after, page=PAGE, **self._feed
         ):
             after = page.last_key
             on_progress("matched", page.orders)
-        return database.row(
+        return self._database.row(
             Rebinding,
             query("count_relisted"),
             named=EXAMPLES,
@@ -156,13 +149,12 @@ class KeyRebinding:
             page = self._source.page(after, _LAST, PAGE)
             after = page.end
             on_progress("read", self._relist_page(page.found.params))
-        self._ledger.database.run(query("index_relisted"))
+        self._database.run(query("index_relisted"))
 
     def _relist_page(self, listed: Mapping[str, object]) -> int:
-        database = self._ledger.database
-        given = database.values(str, query("given_keys"), keys=listed["keys"])
+        given = self._database.values(str, query("given_keys"), keys=listed["keys"])
         numbers = self._source.orderids(given)
-        database.run(
+        self._database.run(
             query("relist"),
             keys=listed["keys"],
             times=listed["times"],
@@ -173,33 +165,28 @@ class KeyRebinding:
 
     def _create_relisted(self) -> None:
         try:
-            self._ledger.database.run(query("create_relisted"))
+            self._database.run(query("create_relisted"))
         except PermissionDeniedError as error:
             hint = "Grant TEMPORARY on the database to the daemon's role."
             raise PermissionDeniedError(str(error), hint) from error
 
     def _rename(self) -> None:
         retired = f" until {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        database = self._ledger.database
-        database.run(query("retire_keys"), retired=retired, **self._feed)
-        database.run(query("rebind_keys"), retired=retired, **self._feed)
-        database.run(query("rebind_moves"), **self._feed)
-        database.run(query("forget_reached_keys"), **self._feed)
-        database.run(query("erase_fingerprints"), **self._feed)
+        self._database.run(query("retire_keys"), retired=retired, **self._feed)
+        self._database.run(query("rebind_keys"), retired=retired, **self._feed)
+        self._database.run(query("rebind_moves"), **self._feed)
+        self._database.run(query("forget_reached_keys"), **self._feed)
+        self._database.run(query("erase_fingerprints"), **self._feed)
 
     def _keep_initial(self) -> None:
         """Keep old orders old under their new keys."""
-        chunk = self._ledger.database.value(
-            int, query("next_initial_chunk"), **self._feed
-        )
+        chunk = self._database.value(int, query("next_initial_chunk"), **self._feed)
         found = OrderQuery(query("relisted_before"), {})
         self._ledger.keep_initial(found, chunk)
 
     def _admit_unmatched(self, held_at: datetime, *, sends: bool) -> None:
         if sends:
-            self._ledger.database.run(
-                query("doubt_unmatched"), held_at=held_at, **self._feed
-            )
+            self._database.run(query("doubt_unmatched"), held_at=held_at, **self._feed)
         found = OrderQuery(query("unmatched"), {"held_at": held_at})
         self._ledger.admit(found, "reconcile", size=self._size, adopts=not sends)
 

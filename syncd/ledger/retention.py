@@ -1,4 +1,4 @@
-"""Thinning: what the ledger keeps of orders that were delivered long ago.
+"""Retention: what the ledger keeps of orders that were delivered long ago.
 
 Receipts and batches go; the order's row stays, so that no capture, reconciliation or
 backfill counts it as new, whatever its stamp by then (ADR-0013).
@@ -42,14 +42,11 @@ class _Pruned:
 
 
 class Retention:
-    """Thins one feed's ledger, in small steps, each whole by itself.
+    """Prunes one feed's ledger, in small steps, each whole by itself.
 
     Args:
-        ledger: The feed's.
         keep: How long everything is kept; None: for ever.
-        log: Gets what was done.
         stopping: Ends a turn between two steps.
-        steps: How much is done at a time.
         clock: By which a turn is due.
     """
 

@@ -16,7 +16,6 @@ from syncd.source.orders import Source
 MOST = 1000
 """Keys that are compared or listed at a time."""
 
-
 NEWEST = 100
 """Orders that are compared each time, whether their keys were met or not."""
 
@@ -39,6 +38,12 @@ class ReusedKey:
     known_as: str | None
     listed_at: datetime
     listed_as: str | None
+
+    @classmethod
+    def of(cls, known: KnownOrder, listed: ListedOrder) -> "ReusedKey":
+        """Return both orders of a key."""
+        then, now = known.confirmed_at, listed.confirmed_at
+        return cls(known.key, then, known.orderid, now, listed.orderid)
 
     @property
     def is_only_later(self) -> bool:
@@ -66,13 +71,7 @@ class _Compared:
 
 
 class ReusedKeys:
-    """Compares known keys with what the views list under them.
-
-    Args:
-        source: The views.
-        ledger: The ledger's database.
-        feed_id: The feed.
-    """
+    """Compares known keys with what the views list under them."""
 
     def __init__(self, source: Source, ledger: Database, feed_id: int) -> None:
         self._source = source
@@ -80,11 +79,7 @@ class ReusedKeys:
         self._feed_id = feed_id
 
     def find(self, keys: Sequence[str]) -> list[ReusedKey]:
-        """Find those of the keys that stand for another order now.
-
-        Raises:
-            SyncdError: A database failed, or the views cannot be read.
-        """
+        """Find those of the keys that stand for another order now."""
         found = self._compare(query("known_orders"), keys=list(keys)).reused
         moved = [each for each in found if each.is_only_later]
         same = self._compared_before(moved) if moved else set()
@@ -98,9 +93,9 @@ class ReusedKeys:
         listed = {o.key: o for o in self._source.listed_orders([k.key for k in known])}
         there = [order for order in known if order.key in listed]
         reused = [
-            _reused(order, listed[order.key])
+            ReusedKey.of(order, now)
             for order in there
-            if is_another(order, listed[order.key])
+            if is_another(order, now := listed[order.key])
         ]
         return _Compared([k.key for k in known], len(there) - len(reused), reused)
 
@@ -125,11 +120,7 @@ class ReusedKeys:
         return 2 * newest.same > len(newest.keys)
 
     def note(self, keys: Sequence[str]) -> int:
-        """Note those of the keys that stand for another order; count the new ones.
-
-        Raises:
-            SyncdError: A database failed, or the views cannot be read.
-        """
+        """Note those of the keys that stand for another order; count the new ones."""
         found = self.find(keys[:MOST])
         return self._ledger.value(
             int,
@@ -165,11 +156,7 @@ class ReusedKeys:
         )
 
     def compare_newest(self) -> Reused:
-        """Compare the orders that the ledger has of late; return all that is noted.
-
-        Raises:
-            SyncdError: A database failed, or the views cannot be read.
-        """
+        """Compare the orders that the ledger has of late; return all that is noted."""
         newest = self._compare(query("recent_orders"), limit=NEWEST)
         noted = self.count()
         if not newest.reused and not noted.keys:
@@ -180,13 +167,3 @@ class ReusedKeys:
     def count(self) -> Reused:
         """Count the keys that stand for other orders."""
         return self._ledger.row(Reused, query("count_reused"), feed=self._feed_id)
-
-
-def _reused(known: KnownOrder, listed: ListedOrder) -> ReusedKey:
-    return ReusedKey(
-        known.key,
-        known.confirmed_at,
-        known.orderid,
-        listed.confirmed_at,
-        listed.orderid,
-    )
