@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,31 +31,6 @@ _NOT_INHERITED = (
     "HTTPS_PROXY",
     "ALL_PROXY",
 )
-
-_CONFIGURATION = """\
-feed = {feed}
-
-[source]
-dsn = {dsn}
-poll_interval = "200ms"
-lookback = "10s"
-require_language = true
-require_currency = true
-
-[ledger]
-state_directory = {state}
-
-[squeezely]
-endpoint = {endpoint}
-account = {account}
-api_key_file = {api_key}
-batch_size = 100
-rate = "unlimited"
-
-[log]
-format = "json"
-heartbeat = "1s"
-"""
 
 
 class DaemonLog:
@@ -111,20 +87,20 @@ class DaemonProcess:
         self, folder: Path, dsn: str, endpoint: str, account: str, api_key: str
     ) -> None:
         self.config = folder / "syncd.toml"
-        key_file, state = folder / "api-key", folder / "state"
+        key_file = folder / "api-key"
         key_file.touch(0o600)
         key_file.write_text(api_key, encoding="ascii")
-        state.mkdir()
+        (folder / "state").mkdir()
         values = {
             "feed": FEED,
             "dsn": dsn,
-            "state": str(state),
+            "folder": str(folder),
             "endpoint": endpoint,
             "account": account,
-            "api_key": str(key_file),
         }
-        quoted = {name: json.dumps(value) for name, value in values.items()}
-        self.config.write_text(_CONFIGURATION.format(**quoted), encoding="utf-8")
+        escaped = {name: json.dumps(value)[1:-1] for name, value in values.items()}
+        template = (files("syncd.demo") / "daemon.toml").read_text(encoding="utf-8")
+        self.config.write_text(template.format(**escaped), encoding="utf-8")
         self.log = DaemonLog(folder / "daemon.log")
         with (folder / "daemon.log").open("ab") as stderr:
             self._process = subprocess.Popen(  # noqa: S603  # no input of others

@@ -12,20 +12,11 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.resources import files
 from pathlib import Path
 from typing import Self
 
 from syncd.core.errors import ExitCode, SyncdError
-
-_SETTINGS = {
-    "listen_addresses": "''",
-    "max_connections": "40",
-    "shared_buffers": "'32MB'",
-    "fsync": "off",
-    "full_page_writes": "off",
-    "track_commit_timestamp": "on",  # the lag is counted from the commit itself
-    "log_min_messages": "fatal",
-}
 
 _OWNER = "postgres"
 _ROOT = 0
@@ -107,11 +98,10 @@ class PostgresServer:
     def _initialise(self) -> None:
         self._run("initdb", "-U", _OWNER, "--auth=trust", "--encoding=UTF8",
                   "--locale=C", "--no-sync")  # fmt: skip
-        lines = [f"{name} = {value}\n" for name, value in _SETTINGS.items()]
-        lines.append(f"unix_socket_directories = '{self.home}'\n")
+        ours = (files("syncd.demo") / "postgresql.conf").read_text(encoding="utf-8")
         settings = self.home / "data" / "postgresql.auto.conf"
         with settings.open("a", encoding="utf-8") as file:
-            file.writelines(lines)
+            file.write(f"{ours}unix_socket_directories = '{self.home}'\n")
 
     def _stop(self) -> None:
         """Stop at once; does nothing when it does not run."""

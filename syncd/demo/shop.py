@@ -128,13 +128,7 @@ class Arrivals:
 
 
 class Shop:
-    """Sells from the moment it is entered until `close`, or until all is sold.
-
-    Args:
-        dsn: Connection string of the shop's owner.
-        arrivals: How fast, and how much in all.
-        browsers: The clients of the thank-you pages.
-    """
+    """Sells from the moment it is entered until `close`, or until all is sold."""
 
     def __init__(self, dsn: str, arrivals: Arrivals, browsers: Browsers) -> None:
         self._dsn = dsn

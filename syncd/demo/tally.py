@@ -25,9 +25,8 @@ class Tally:
     """How the shop's orders and the received events compare.
 
     Attributes:
-        confirmed: Orders that the shop committed as confirmed.
-        delivered: Those of them that the fake API received.
-        missed: Those that it did not.
+        confirmed: Orders that the shop committed as confirmed; each was `delivered` to
+            the fake API, or `missed`.
         repeated: Events beyond the first of their order.
         unconfirmed: Received orders that the shop never committed as confirmed.
         lags: Milliseconds from an order's commit to its receipt, by name; None without

@@ -50,9 +50,7 @@ def refused(
     style: _Style = "text",
 ) -> Result | None:
     """400 for the whole request if it holds one of `orderids` (none: any request)."""
-    if not post.holds(orderids):
-        return None
-    return refuse(status, _error(message, style))
+    return _refused(post, orderids, status, _error(message, style))
 
 
 def firewall(
@@ -85,18 +83,14 @@ def refused_in_200(
     style: _Style = "text",
 ) -> Result | None:
     """The same refusal inside a 200; takes nothing."""
-    if not post.holds(orderids):
-        return None
-    return refuse(200, _error(message, style))
+    return _refused(post, orderids, 200, _error(message, style))
 
 
 def timestamp_error(
     post: Post, *, orderids: _OrderIds = (), style: _Style = "text"
 ) -> Result | None:
     """400 with TIMESTAMP_ERROR, as text or as an object; takes nothing."""
-    if not post.holds(orderids):
-        return None
-    return refuse(400, _error("TIMESTAMP_ERROR", style))
+    return _refused(post, orderids, 400, _error("TIMESTAMP_ERROR", style))
 
 
 def partly_accepted(
@@ -288,6 +282,12 @@ def canned(
     """Any status and body that the others do not cover."""
     answer = Answer(status, body.encode(errors="replace"), content_type)
     return post.answered(answer, takes=takes)
+
+
+def _refused(
+    post: Post, orderids: _OrderIds, status: int, error: object
+) -> Result | None:
+    return refuse(status, error) if post.holds(orderids) else None
 
 
 def _error(message: str, style: _Style) -> object:

@@ -37,9 +37,7 @@ class PortUnavailableError(OSError):
 class Server:
     """Serves routes on one port of this machine, a thread for each connection.
 
-    Args:
-        port: Port to open; 0 takes a free one.
-        routes: What to answer.
+    Port 0 takes a free one.
 
     Raises:
         PortUnavailableError: The port cannot be opened.
@@ -114,10 +112,7 @@ def _log_nothing(*_: object, **__: object) -> None:
 class Connection(BaseHTTPRequestHandler):
     """Serves a connection within its construction, with keep-alive.
 
-    Args:
-        connection: An accepted socket; the caller closes it.
-        routes: What to answer.
-        stopping: Cuts every wait short once it is set.
+    The caller closes the socket. `stopping` cuts every wait short once it is set.
 
     Raises:
         OSError: The client went away.
