@@ -22,7 +22,7 @@ from syncd.core.schedule import Turn
 from syncd.core.tally import moment
 from syncd.daemon.wakeup import WakeUp
 from syncd.ledger.identity import IdentityGuard
-from syncd.ledger.known_identity import IdentityCheck
+from syncd.ledger.key_comparison import IdentityCheck
 from syncd.ledger.mended import MendedOrders
 from syncd.ledger.retention import Retention
 from syncd.ledger.reused_keys import Reused, ReusedKeys

@@ -5,20 +5,61 @@ ledger's; under any others, nothing is admitted until they were compared (ADR-00
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import msgspec
 
 from syncd.core.errors import KeysChangedError
 from syncd.core.identity import FOLLOWED, Identity, replaced
-from syncd.ledger.key_comparison import KeyComparison
-from syncd.ledger.known_identity import Behind, IdentityCheck, Known
+from syncd.ledger.key_comparison import IdentityCheck, KeyComparison
 from syncd.postgres.database import Database
 from syncd.postgres.statements import compose, query
 from syncd.source.orders import Source
 
 REBIND = "`syncd rebind-keys --dry-run` shows which orders are known under new keys."
 """What to do when the keys are not those of the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was accepted, under which seal; and why the views are held, if they are.
+
+    Attributes:
+        known: The identity, as JSON.
+        change: What was changed in the views when they were accepted last.
+    """
+
+    known: str
+    seal: str
+    held_at: datetime | None
+    held_reason: str | None
+    changed_at: datetime
+    change: str | None
+
+    @property
+    def identity(self) -> Identity:
+        """What stood behind the views."""
+        return msgspec.json.decode(self.known, type=Identity)
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What stands behind the views now, and the oids of the accepted names; as JSON."""
+
+    found: str
+    seal: str
+    names: str
+
+    @property
+    def identity(self) -> Identity:
+        """What stands behind the views."""
+        return msgspec.json.decode(self.found, type=Identity)
+
+    @property
+    def namesakes(self) -> dict[str, int]:
+        """The oid that each accepted name has now; absent where it has none."""
+        return msgspec.json.decode(self.names, type=dict[str, int])
 
 
 class IdentityGuard:

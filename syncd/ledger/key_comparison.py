@@ -4,12 +4,14 @@ The guard of identity decides by this whether the keys are those of the ledger.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from syncd.core.identity import (
     NEAR,
     Identity,
     Keys,
+    Replacement,
     are_alike,
     are_elsewhere,
     are_most,
@@ -18,7 +20,6 @@ from syncd.core.identity import (
     shared_number,
 )
 from syncd.core.known import KnownOrder, ListedOrder
-from syncd.ledger.known_identity import IdentityCheck
 from syncd.postgres.database import Database
 from syncd.postgres.statements import compose, query
 from syncd.source.orders import Source
@@ -31,6 +32,32 @@ RECENT = timedelta(days=1)
 
 NEIGHBOURS = 10_000
 """Orders around their time that are searched for keys of another type."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityCheck:
+    """What one comparison found.
+
+    Attributes:
+        replaced: Names that stand for other tables than those that are read or heard.
+        held: Why nothing may be admitted or sent; None: it may.
+        accepted: What was changed, although the keys still stand for the same orders.
+        compared: Orders that were compared for that.
+        unlisted: Which known orders are listed no more; None: not the newest.
+        shared: Which orders have one number; None: none of the last day.
+    """
+
+    replaced: Sequence[Replacement] = ()
+    held: str | None = None
+    accepted: str | None = None
+    compared: int = 0
+    unlisted: str | None = None
+    shared: str | None = None
+
+    @property
+    def alarms(self) -> Sequence[str | None]:
+        """What needs attention although capture and delivery go on."""
+        return self.unlisted, self.shared
 
 
 class KeyComparison:

@@ -33,7 +33,7 @@ from syncd.diagnostics.status.rows import (
 )
 from syncd.ledger.account import is_proven, load
 from syncd.ledger.feed import Feed, FeedStore
-from syncd.ledger.known_identity import IdentityCheck
+from syncd.ledger.key_comparison import IdentityCheck
 from syncd.ledger.order_quality import left_out, recent_refusals
 from syncd.ledger.reused_keys import Reused
 from syncd.ledger.start_journal import StartJournal

@@ -10,7 +10,7 @@ from syncd.core.health_inputs import (
     RecentRefusals,
     WaitingOrders,
 )
-from syncd.ledger.known_identity import IdentityCheck
+from syncd.ledger.key_comparison import IdentityCheck
 from syncd.ledger.order_quality import LeftOutCount
 from syncd.ledger.stats import FeedStats
 

@@ -11,7 +11,7 @@ from support.shop import Shop
 from syncd.capture.wal.slot import slot_name
 from syncd.core.errors import PausedError, PermissionDeniedError, ViewsChangedError
 from syncd.ledger.identity import IdentityGuard
-from syncd.ledger.known_identity import IdentityCheck
+from syncd.ledger.key_comparison import IdentityCheck
 from syncd.ledger.rebinding import KeyRebinding, UndecidedError
 from syncd.postgres.database import Database
 from syncd.source.orders import Source
