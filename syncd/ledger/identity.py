@@ -68,7 +68,6 @@ class IdentityGuard:
     Args:
         source: The views; their database is where the shop's tables are.
         ledger: The ledger's database, where what was accepted is kept.
-        feed_id: The feed.
         feed: Its name, by which its triggers are found; empty: they do not matter.
         publication: Its publication's name.
         capture: The configured one.

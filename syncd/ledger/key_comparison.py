@@ -126,12 +126,8 @@ class KeyComparison:
 
     def _candidates(self, lost: Sequence[KnownOrder]) -> list[ListedOrder]:
         """Find orders that may be the lost ones under keys that the ledger lacks."""
-        found = self._under_numbers(lost)
-        unknown = self._unknown([order.key for order in found])
-        return [
-            *self._at_times(lost),
-            *(order for order in found if order.key in unknown),
-        ]
+        under = self._under_numbers(lost)
+        return [*self._at_times(lost), *self._without_known(under)]
 
     def _at_times(self, lost: Sequence[KnownOrder]) -> list[ListedOrder]:
         """Find orders at these times, with keys that the ledger lacks."""
@@ -143,8 +139,7 @@ class KeyComparison:
             upper=max(times) + NEAR,
             limit=NEIGHBOURS,
         )
-        unknown = self._unknown([order.key for order in found])
-        return [order for order in found if order.key in unknown]
+        return self._without_known(found)
 
     def _under_numbers(self, lost: Sequence[KnownOrder]) -> list[ListedOrder]:
         """Find orders of the same numbers, with a time that no order is near to."""
@@ -156,6 +151,10 @@ class KeyComparison:
         )
         far = lost[0].confirmed_at - 2 * NEAR
         return [ListedOrder(key, far, number) for key, number in under.items()]
+
+    def _without_known(self, found: Sequence[ListedOrder]) -> list[ListedOrder]:
+        unknown = self._unknown([order.key for order in found])
+        return [order for order in found if order.key in unknown]
 
     def _unknown(self, keys: Sequence[str]) -> set[str]:
         unknown = self._ledger.values(

@@ -6,6 +6,7 @@ written. `syncd status` shows it.
 
 from collections.abc import Mapping
 from contextlib import closing, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -40,17 +41,10 @@ class StartJournal:
         """Keep why it failed, wherever that is possible; the log has it anyhow."""
         at, codes = datetime.now(UTC), list(error.codes)
         failed = FailedStart(kind, self._host, at, codes, str(error), error.hint)
+        row = {"feed": self._settings.feed, **asdict(failed)}
         try:
             with closing(connect(self._settings, "start")) as connections:
-                connections.ledger.run(
-                    query("keep_failed_start"),
-                    feed=self._settings.feed,
-                    host=self._host,
-                    kind=kind,
-                    codes=codes,
-                    reason=failed.reason,
-                    hint=failed.hint,
-                )
+                connections.ledger.run(query("keep_failed_start"), **row)
         except SyncdError:
             self._write(failed)
 
