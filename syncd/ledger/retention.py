@@ -46,8 +46,8 @@ class Retention:
 
     Args:
         keep: How long everything is kept; None: for ever.
-        stopping: Ends a turn between two steps.
-        clock: By which a turn is due.
+        stopping: Ends a run between two steps.
+        clock: By which a run is due.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Retention:
         self._due_at = float("-inf")
 
     def run(self) -> None:
-        """Take a turn if one is due, by this process's clock and by the ledger's.
+        """Prune the ledger if that is due, by this process's clock and by the ledger's.
 
         Raises:
             SyncdError: The database failed; the steps that were done are done.
@@ -83,9 +83,9 @@ class Retention:
             period=self._steps.period - timedelta(minutes=1),
         )
         if begun:
-            self._take_turn(self._keep)
+            self._prune(self._keep)
 
-    def _take_turn(self, keep: timedelta) -> None:
+    def _prune(self, keep: timedelta) -> None:
         started = time.monotonic()
         orders = batches = 0
         for _ in range(self._steps.steps):
