@@ -14,4 +14,3 @@ DROP TABLE IF EXISTS
     syncd.attempt, syncd.ledger, syncd.batch, syncd.instance, syncd.endpoint,
     syncd.watermark, syncd.feed, syncd.migration;
 
-DROP FUNCTION IF EXISTS syncd.refuse_uncompared();

@@ -85,25 +85,14 @@ CREATE TABLE syncd.identity (
     changed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     held_at     timestamptz,
     held_reason text,
-    compared_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    compared_at timestamptz DEFAULT clock_timestamp(),
     CONSTRAINT identity_once PRIMARY KEY (feed_id),
+    CONSTRAINT identity_compared_before_old_orders CHECK (compared_at IS NOT NULL),
     CONSTRAINT identity_of_feed FOREIGN KEY (feed_id)
         REFERENCES syncd.feed (feed_id) ON DELETE CASCADE,
     CONSTRAINT identity_held_has_reason
         CHECK ((held_at IS NULL) = (held_reason IS NULL))
 );
-
--- Ends an admission that may be one of known orders under other keys: nothing of it is
--- written, until known orders were searched for in the views.
-CREATE FUNCTION syncd.refuse_uncompared() RETURNS boolean
-    LANGUAGE plpgsql
-AS $$
-BEGIN
-    RAISE EXCEPTION USING
-        ERRCODE = 'SY001',
-        MESSAGE = 'old orders appeared under unknown keys';
-END
-$$;
 
 -- Every order whose confirmed_at is at or below the watermark is in the ledger.
 -- Its row is the lock under which orders are admitted; `syncd pause` is stored here.

@@ -35,7 +35,7 @@ STATEMENT_SECONDS = 30
 LOCK_SECONDS = 5
 """How long a statement may wait for a lock."""
 
-_UNCOMPARED = "SY001"  # by syncd.refuse_uncompared
+_UNCOMPARED = "identity_compared_before_old_orders"
 
 _ENDING = frozenset({"FATAL", "PANIC"})
 _AGAIN = "syncd tries again by itself."
@@ -54,7 +54,7 @@ def translate(
     """
     if error.sqlstate is None:
         return _of_connecting(str(error), dsn)
-    if error.sqlstate == _UNCOMPARED:
+    if error.diag.constraint_name == _UNCOMPARED:
         return ViewsChangedError("orders from the past appeared under unknown keys")
     severity = error.diag.severity_nonlocalized
     if error.diag.constraint_name and error.diag.schema_name == "syncd":

@@ -51,12 +51,11 @@ def syncd(listening_config: Path) -> Syncd:
 
 
 def objects_left(shop: Shop) -> list[tuple[object, ...]]:
-    """Return the objects of an outbox in the shop's database; not the ledger's own."""
+    """Return the objects of an installation in the shop's database."""
     return shop.rows(
         "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal UNION ALL "
         "SELECT proname FROM pg_proc WHERE pronamespace = 'syncd'::regnamespace "
-        "AND proname <> 'refuse_uncompared' UNION ALL "
-        "SELECT relname FROM pg_class WHERE relname LIKE 'outbox%'"
+        "UNION ALL SELECT relname FROM pg_class WHERE relname LIKE 'outbox%'"
     )
 
 

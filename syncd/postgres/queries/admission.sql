@@ -87,8 +87,8 @@ SELECT NULL::text AS order_key
 -- orders are in batches of their own, held if so configured. While admissions are
 -- paused, and under views that were not accepted, nothing is written; the result shows
 -- it. Several unknown orders from the past may be known ones whose keys were rewritten:
--- unless known orders were searched for within the last minute, the statement fails with
--- SQLSTATE SY001. Runs under lock_watermark, so that no two admissions of a feed overlap. Relies on
+-- unless known orders were searched for within the last minute, the statement violates
+-- identity_compared_before_old_orders, and fails. Runs under lock_watermark, so that no two admissions of a feed overlap. Relies on
 -- ledger_order_once, for each order found: a subquery of its own, so that the ledger is
 -- never read whole. ON CONFLICT is not used: it would look up a second time.
 WITH views AS MATERIALIZED (
@@ -149,6 +149,16 @@ WITH views AS MATERIALIZED (
         OR o.known = 'released' AND %(capture)s = 'backfill'
         OR o.known IS NULL
            AND (%(capture)s = 'backfill' OR ({initial}) IS NULL)
+), uncompared AS (
+    UPDATE syncd.identity AS i
+       SET compared_at = NULL
+     WHERE i.feed_id = %(feed)s
+       AND i.compared_at < clock_timestamp() - interval '1 minute'
+       AND %(capture)s IN ('poll', 'listen', 'wal')
+       AND 3 <= (SELECT count(*)
+                   FROM admissible_orders AS a
+                  WHERE a.known IS NULL
+                    AND a.confirmed_at < clock_timestamp() - interval '1 minute')
 ), first_listings AS MATERIALIZED (
     {listings}
 ), found AS MATERIALIZED (
@@ -252,18 +262,7 @@ SELECT count(*) AS orders,
                 [1:%(named)s], '{{}}') AS keys,
        ARRAY(SELECT t.order_key FROM taken AS t) AS taken,
        (SELECT count(*) FROM admissible_orders) - count(*) AS without_time,
-       CASE WHEN %(capture)s IN ('poll', 'listen', 'wal')
-                 AND 3 <= (SELECT count(*)
-                             FROM admissible_orders AS a
-                            WHERE a.known IS NULL
-                              AND a.confirmed_at
-                                  < clock_timestamp() - interval '1 minute')
-                 AND (SELECT i.compared_at
-                        FROM syncd.identity AS i
-                       WHERE i.feed_id = %(feed)s)
-                     < clock_timestamp() - interval '1 minute'
-            THEN syncd.refuse_uncompared()
-            ELSE (SELECT v.are_accepted FROM views AS v) END AS are_accepted
+       (SELECT v.are_accepted FROM views AS v) AS are_accepted
   FROM placed;
 
 -- name: defer_touched :rows

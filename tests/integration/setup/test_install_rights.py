@@ -1,7 +1,10 @@
 """Installing as a superuser gives no other role its rights, whatever exists already."""
 
+from contextlib import closing
+
 import psycopg
 import pytest
+from support.feed_harness import FeedHarness
 from support.installing import as_mallory, became_superuser, install_all
 from support.postgres import Cluster
 from support.shop import VIEWS, Shop
@@ -111,6 +114,17 @@ def test_default_privileges_allow_no_triggers_on_syncds_tables(
         )
     bare.confirm()
     assert not became_superuser(bare)
+
+
+def test_the_daemon_needs_no_right_to_execute_functions(bare: Shop) -> None:
+    """A hardened server withholds it by default."""
+    bare.sql("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
+    install_all(bare)
+    bare.sql(VIEWS)
+    install_all(bare)
+    with closing(FeedHarness(bare)) as started:
+        bare.confirm(2)
+        assert started.poll() == 2
 
 
 SHADOWS = "".join(
