@@ -90,6 +90,8 @@ class ReusedKeys:
     def _compare(self, statement: Statement, **which: object) -> "_Compared":
         """Compare orders of the ledger with what is listed under their keys."""
         known = self._ledger.rows(KnownOrder, statement, feed=self._feed_id, **which)
+        if not known:
+            return _Compared([], 0, [])
         listed = {o.key: o for o in self._source.listed_orders([k.key for k in known])}
         there = [order for order in known if order.key in listed]
         reused = [
