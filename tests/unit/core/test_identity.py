@@ -249,6 +249,8 @@ def test_orders_with_one_number_are_named_for_a_day() -> None:
     assert shared_number([new, *rest, old], NOW - timedelta(days=1)) == text + merged
     assert shared_number([new, *rest, old], NOW) is None
     assert shared_number([old, *rest], old.confirmed_at - timedelta(days=1)) is None
+    third = order("70", number="A")
+    assert shared_number([new, old, third], NOW - timedelta(days=1)) == text + merged
     several = [new, *rest, old, order("5", number="B"), order("6", number="B")]
     assert shared_number(several, NOW - timedelta(days=1)) == (
         f"{text}, and 1 more number to several{merged}"
