@@ -51,8 +51,8 @@ class StampTuning:
         clock: Of any beginning.
     """
 
-    check_seconds: float = 15.0
-    compare_seconds: float = 60.0
+    check_seconds: float = 5.0
+    compare_seconds: float = 20.0
     rest: int = 50
     clock: Callable[[], float] = time.monotonic
 
