@@ -13,4 +13,3 @@ DROP TABLE IF EXISTS
     syncd.backfill,
     syncd.attempt, syncd.ledger, syncd.batch, syncd.instance, syncd.endpoint,
     syncd.watermark, syncd.feed, syncd.migration;
-

@@ -108,7 +108,7 @@ class HealthInputs:
         is_spiked: Too many orders were rejected for any more.
         pauses: What a person has paused.
         unread: Orders that wait for the purchases view.
-        refused: Live orders that the API has refused, and that are tried again.
+        refused: Orders that the API has refused, and that are tried again.
         missed: Orders that account after account had to capture.
         without_time: New orders that are confirmed at no usable time.
         source_fault: Why the two views cannot be read.

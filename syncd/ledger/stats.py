@@ -97,5 +97,5 @@ def read_unread(database: Database, feed_id: int) -> list[WaitingOrders]:
 
 
 def read_refused(database: Database, feed_id: int) -> list[WaitingOrders]:
-    """Read which live orders were refused and are tried again; most orders first."""
+    """Read which orders were refused and are tried again; most orders first."""
     return database.rows(WaitingOrders, query("refused_orders"), feed=feed_id)

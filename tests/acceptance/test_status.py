@@ -228,6 +228,24 @@ def test_a_feed_whose_order_is_refused_is_not_healthy(
     wait_until(lambda: verdict() == ("healthy", 0), 60)
 
 
+def test_a_feed_whose_past_order_is_refused_is_not_healthy(
+    shop: Shop, sandbox: Sandbox, served_config: Path
+) -> None:
+    """An order of a backfill waits for another attempt as a live one does."""
+    sandbox.fail("refused", times=None)
+    shop.sql("UPDATE orders SET confirmed_at = confirmed_at - interval '5 minutes'")
+    resend = ("backfill", "--from", "1 hour ago", "--resend", "--reason", "again")
+    shop.start(served_config)
+    asked = syncd(*resend, "--yes", "--config", served_config)
+    assert asked.returncode == 0, asked.stderr
+
+    def status() -> dict[str, object]:
+        found = syncd("status", "--json", "--config", served_config).stdout
+        return dict(json.loads(found))
+
+    wait_until(lambda: status()["refused"] and status()["verdict"] == "degraded", 60)
+
+
 # Watch
 
 

@@ -88,9 +88,10 @@ SELECT NULL::text AS order_key
 -- paused, and under views that were not accepted, nothing is written; the result shows
 -- it. Several unknown orders from the past may be known ones whose keys were rewritten:
 -- unless known orders were searched for within the last minute, the statement violates
--- identity_compared_before_old_orders, and fails. Runs under lock_watermark, so that no two admissions of a feed overlap. Relies on
--- ledger_order_once, for each order found: a subquery of its own, so that the ledger is
--- never read whole. ON CONFLICT is not used: it would look up a second time.
+-- identity_compared_before_old_orders, and fails. Runs under lock_watermark, so that no
+-- two admissions of a feed overlap. Relies on ledger_order_once, for each order found: a
+-- subquery of its own, so that the ledger is never read whole. ON CONFLICT is not used:
+-- it would look up a second time.
 WITH views AS MATERIALIZED (
     SELECT coalesce(({sealed}), true) AS are_accepted
 ), taken AS (

@@ -345,25 +345,35 @@ SELECT sum(b.orders)::bigint AS orders, b.read_reason AS why,
  LIMIT 5;
 
 -- name: refused_orders :many
--- Live orders that the API refused, and that are tried again: how many, why, since when
--- they wait, and one of them. Relies on batch_due, batch_claimed and ledger_batch.
+-- Orders that the API refused, and that are tried again: how many, why, since when they
+-- wait, and one of them. Relies on batch_due, batch_claimed and ledger_batch: one branch
+-- for each state, since no list of states matches a partial index.
+WITH refused AS (
+    SELECT p.batch_id, p.orders, p.created_at
+      FROM syncd.batch AS p
+     WHERE p.feed_id = %(feed)s
+       AND p.state = 'pending'
+       AND p.refused_at IS NOT NULL
+     UNION ALL
+    SELECT s.batch_id, s.orders, s.created_at
+      FROM syncd.batch AS s
+     WHERE s.feed_id = %(feed)s
+       AND s.state = 'sending'
+       AND s.refused_at IS NOT NULL
+)
 SELECT sum(b.orders)::bigint AS orders, b.why, min(b.created_at) AS since,
        min((SELECT min(l.order_key)
               FROM syncd.ledger AS l
              WHERE l.batch_id = b.batch_id
                AND l.state IS NULL)) AS key
-  FROM (SELECT p.batch_id, p.orders, p.created_at,
+  FROM (SELECT r.batch_id, r.orders, r.created_at,
                coalesce((SELECT a.reason
                            FROM syncd.attempt AS a
-                          WHERE a.batch_id = p.batch_id
+                          WHERE a.batch_id = r.batch_id
                             AND a.reason IS NOT NULL
                           ORDER BY a.attempt DESC
                           LIMIT 1), 'no reason yet') AS why
-          FROM syncd.batch AS p
-         WHERE p.feed_id = %(feed)s
-           AND p.lane = 'live'
-           AND p.state IN ('pending', 'sending')
-           AND p.refused_at IS NOT NULL) AS b
+          FROM refused AS r) AS b
  GROUP BY b.why
  ORDER BY 1 DESC, 2
  LIMIT 5;

@@ -197,6 +197,7 @@ def test_installing_again_changes_nothing(shop: Shop) -> None:
 
 
 PLANNED: dict[str, dict[str, object]] = {
+    "refused_orders": {"feed": 1},
     "claim": {
         "feed": 1,
         "lane": "live",
